@@ -1,0 +1,94 @@
+"""The outcome of asking a patient's record a question: four cases, never three, never two.
+
+Every consumer handles all four: `Outcome` is what `$apply`, cards, CarePlan, `outcomes` and explanations are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+class Verdict(StrEnum):
+    """What a recommendation's conditions gave (CQL true, false, null; or an error)."""
+
+    APPLICABLE = "applicable"
+    NOT_APPLICABLE = "not-applicable"
+    UNKNOWN = "unknown"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One define that led to the outcome: its value and the resources (`Type/id`) it was read from.
+
+    `fact` is the id of the clinical fact (the CQL tag `@fact`) where the define is one, else None.
+    """
+
+    define: str
+    value: Any
+    resources: tuple[str, ...] = ()
+    fact: str | None = None
+    library: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Verdict with its grounds: missing fact ids when unknown, issues (OperationOutcome.issue) when failed."""
+
+    verdict: Verdict
+    missing: tuple[str, ...] = ()
+    because: tuple[Reason, ...] = ()
+    issues: tuple[Json, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedAction:
+    """One PlanDefinition.action after `$apply`, applicable or not (consumers choose what to show).
+
+    `path` is the FHIRPath of the action in its plan (`PlanDefinition.action[0].action[1]`), `definition` the action as
+    authored, `values` the action after dynamicValue; `resource` is the realised request, `nested` the plan applied in it.
+    """
+
+    id: str
+    path: str
+    definition: Json
+    values: Json
+    outcome: Outcome
+    children: tuple[AppliedAction, ...] = ()
+    resource: Json | None = None
+    nested: Applied | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One dated follow-up visit of a schedule (see docs/adr on the schedule rule)."""
+
+    number: int
+    phase: str
+    earliest: date
+    latest: date
+    status: str  # completed | due | overdue | scheduled
+    activities: tuple[str, ...]
+    source: str
+    done: date | None = None
+    resources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A PlanDefinition applied to one subject at one instant: everything else is a projection of this."""
+
+    plan: Json
+    subject: str
+    now: str
+    actions: tuple[AppliedAction, ...]
+    goals: tuple[Json, ...] = ()
+    visits: tuple[Visit, ...] = ()
+    issues: tuple[Json, ...] = ()
+    context: Json = field(default_factory=dict)
