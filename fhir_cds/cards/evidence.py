@@ -1,0 +1,142 @@
+"""How strongly a recommendation speaks: grade, vote, direction, display and citation, read from its PlanDefinition.
+
+Extensions are found by the last segment of their canonical, so that content under another base works the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, Final
+
+from fhir_cds.cards import markdown, words
+from fhir_cds.reasoning.outcome import Json
+
+RECOMMENDATION: Final = "recommendation"
+BACKGROUND: Final = "background"
+NO_CONSENSUS: Final = "no-consensus"
+SUPPRESSED: Final = "suppressed"
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """A panel's vote on one recommendation."""
+
+    voters: int
+    yes: int
+    no: int
+    percent: Decimal
+    category: str | None = None
+
+    def __str__(self) -> str:
+        """Return the vote as `92 %, 33 of 36`."""
+        whole = self.percent.quantize(Decimal(1), ROUND_HALF_UP)
+        return words.VOTE.format(percent=whole, yes=self.yes, voters=self.voters)
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A published text: how it is cited and where it can be read."""
+
+    text: str
+    url: str | None = None
+
+    def markdown(self) -> str:
+        """Return the citation as GFM, a link where there is an address."""
+        return markdown.link(self.text, self.url) if self.url else markdown.escape(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that says how a recommendation is to be taken."""
+
+    source: str
+    number: str
+    display: str
+    level: str | None
+    strength: str | None
+    vote: Vote | None
+    direction: str | None
+    citations: tuple[Citation, ...]
+
+    def grade(self) -> str:
+        """Return `level V, strength B`, or that the source does not grade it."""
+        parts = [words.LEVEL.format(self.level)] if self.level else []
+        parts += [words.STRENGTH.format(self.strength)] if self.strength else []
+        return ", ".join(parts) or words.NOT_GRADED
+
+    def line(self) -> str:
+        """Return grade, vote, number and citation as one line of GFM."""
+        parts = [markdown.escape(self.grade())]
+        parts += [markdown.escape(str(self.vote))] if self.vote else []
+        parts += [words.RECOMMENDATION.format(markdown.escape(self.number))] if self.number else []
+        parts += [citation.markdown() for citation in self.citations[:1]]
+        return " · ".join(parts)
+
+
+def evidence(plan: Json, action: Json) -> Evidence:
+    """Return the evidence of a recommendation: what the action says goes before what its plan says."""
+    extensions = [*action.get("extension", ()), *plan.get("extension", ())]
+    source, number = identity(plan)
+    display = _value(find(extensions, "recommendation-display"))
+    return Evidence(
+        source=source,
+        number=number,
+        display=display or RECOMMENDATION,
+        level=_value(find(extensions, "cqf-qualityOfEvidence")),
+        strength=_value(find(extensions, "cqf-strengthOfRecommendation")),
+        vote=_vote(find(extensions, "consensus-vote")),
+        direction=_value(find(extensions, "recommendation-direction")),
+        citations=tuple(_citations([*action.get("documentation", ()), *plan.get("relatedArtifact", ())])),
+    )
+
+
+def identity(plan: Json) -> tuple[str, str]:
+    """Return source and number of a recommendation plan from its identifier `source:number`, else its id and ""."""
+    for identifier in plan.get("identifier", ()):
+        source, colon, number = str(identifier.get("value", "")).partition(":")
+        if colon and str(identifier.get("system", "")).endswith("/recommendation"):
+            return source, number
+    return str(plan.get("id", "")), ""
+
+
+def find(extensions: Iterable[Json], name: str) -> Json | None:
+    """Return the first extension whose url ends in `/name`, else None."""
+    return next((item for item in extensions if str(item.get("url", "")).rsplit("/", 1)[-1] == name), None)
+
+
+def _value(extension: Json | None) -> str | None:
+    """Return the value of an extension as the text that identifies it: code before display before text."""
+    if extension is None:
+        return None
+    value = next((content for key, content in extension.items() if key.startswith("value")), None)
+    if isinstance(value, Mapping):
+        coding = next(iter(value.get("coding", ())), value)
+        value = coding.get("code") or coding.get("display") or value.get("text")
+    return None if value is None else str(value)
+
+
+def _vote(extension: Json | None) -> Vote | None:
+    """Return the vote of the nested extension, None when there is none."""
+    if extension is None:
+        return None
+    parts: dict[str, Any] = {str(part.get("url")): _value(part) for part in extension.get("extension", ())}
+    if parts.get("voters") is None or parts.get("yes") is None:
+        return None
+    voters, yes = int(parts["voters"]), int(parts["yes"])
+    percent = Decimal(parts["percent"]) if parts.get("percent") else Decimal(100 * yes) / max(voters, 1)
+    no = int(parts["no"]) if parts.get("no") else voters - yes
+    return Vote(voters, yes, no, percent, parts.get("category"))
+
+
+def _citations(artifacts: Iterable[Json]) -> Iterable[Citation]:
+    """Yield what the related artifacts cite, each text once."""
+    seen: set[str] = set()
+    for artifact in artifacts:
+        if artifact.get("type") not in {"citation", "documentation", "justification"}:
+            continue
+        text = artifact.get("citation") or artifact.get("display") or artifact.get("label")
+        if text and text not in seen:
+            seen.add(text)
+            yield Citation(str(text), artifact.get("url"))

@@ -1,0 +1,156 @@
+"""How facts read on a card: their name from the content, their value, the date and the resources they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, Final
+
+from fhir_cds.cards import markdown, words
+from fhir_cds.cql import to_json
+from fhir_cds.reasoning.outcome import Json, Reason
+
+DATES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "Condition": ("onsetDateTime", "onsetPeriod", "recordedDate"),
+        "Observation": ("effectiveDateTime", "effectivePeriod", "effectiveInstant", "issued"),
+        "Procedure": ("performedDateTime", "performedPeriod"),
+        "DiagnosticReport": ("effectiveDateTime", "effectivePeriod", "issued"),
+        "ImagingStudy": ("started",),
+        "Encounter": ("period",),
+        "Specimen": ("receivedTime",),
+        "Appointment": ("start",),
+        "ServiceRequest": ("occurrenceDateTime", "occurrencePeriod", "authoredOn"),
+        "MedicationRequest": ("authoredOn",),
+        "MedicationAdministration": ("effectiveDateTime", "effectivePeriod"),
+        "MedicationStatement": ("effectiveDateTime", "effectivePeriod", "dateAsserted"),
+        "CarePlan": ("period", "created"),
+        "QuestionnaireResponse": ("authored",),
+        "DocumentReference": ("date",),
+        "Patient": (),
+    }
+)
+"""Elements that date a resource clinically, best first (R4)."""
+
+_DEFAULT_DATES: Final = ("date", "recorded", "authoredOn", "issued")
+_CODES: Final = ("code", "vaccineCode", "medicationCodeableConcept", "type")
+_LONGEST_LIST: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the cards know of facts: their texts (from the content) and the resources of the record (`Type/id`)."""
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    resources: Mapping[str, Json] = field(default_factory=dict)
+
+    def name(self, reason: Reason) -> str:
+        """Return the name of the fact behind a define; a define without a fact goes by its own name."""
+        return self.texts.get(reason.fact, readable(reason.fact)) if reason.fact else reason.define
+
+    def text(self, fact: str) -> str:
+        """Return the text of a fact by its id."""
+        return self.texts.get(fact, readable(fact))
+
+    def rows(self, reasons: Iterable[Reason]) -> Iterator[tuple[str, str, str, str]]:
+        """Yield name, value, date and resource ids of each fact once, as escaped table cells."""
+        seen: set[str] = set()
+        for reason in reasons:
+            key = reason.fact or reason.define
+            if key in seen or reason.value is None:
+                continue
+            seen.add(key)
+            dates = sorted({when for ref in reason.resources if (when := dated(self.resources.get(ref)))})
+            yield (
+                markdown.escape(self.name(reason)),
+                markdown.escape(self.value(reason)),
+                markdown.escape(dates[0] if len(dates) < 2 else words.RANGE.format(dates[0], dates[-1]))
+                if dates
+                else "",
+                ", ".join(markdown.code(ref) for ref in reason.resources[:_LONGEST_LIST]),
+            )
+
+    def value(self, reason: Reason) -> str:
+        """Return the value of a define in words, with what its first resource is about where the value is only yes."""
+        shown = shown_value(reason.value)
+        if reason.value is not True:
+            return shown
+        coded = (coded_text(self.resources.get(ref)) for ref in reason.resources)
+        about = next((text for text in coded if text), None)
+        return f"{shown}: {about}" if about else shown
+
+
+def readable(fact: str) -> str:
+    """Return a fact id as words, for content that gives no text."""
+    return fact.replace("_", " ").replace("-", " ")
+
+
+def dated(resource: Json | None) -> str:
+    """Return the clinical date of a resource as `YYYY-MM-DD` (or its shorter partial form), "" when it has none."""
+    if resource is None:
+        return ""
+    for element in DATES.get(str(resource.get("resourceType")), _DEFAULT_DATES):
+        value = resource.get(element)
+        if isinstance(value, Mapping):
+            value = value.get("start") or value.get("end")
+        if isinstance(value, str) and value:
+            return value[:10]
+    return ""
+
+
+def coded_text(resource: Json | None) -> str:
+    """Return what a resource is about: the text or display of its code, "" when it has none."""
+    if resource is None:
+        return ""
+    concepts = (resource.get(element) for element in _CODES)
+    for concept in concepts:
+        if isinstance(concept, Mapping) and (text := concept_text(concept)):
+            return text
+    return ""
+
+
+def concept_text(concept: Json) -> str:
+    """Return text, else the first display, else the first code of a CodeableConcept (or Coding)."""
+    codings: Sequence[Json] = concept.get("coding") or concept.get("codes") or (concept,)
+    found = concept.get("text") or next((coding["display"] for coding in codings if coding.get("display")), None)
+    return str(found or next((coding["code"] for coding in codings if coding.get("code")), ""))
+
+
+def shown_value(value: Any) -> str:
+    """Return any CQL value in words."""
+    if isinstance(value, bool):
+        return words.YES if value else words.NO
+    if value is None:
+        return words.NONE_FOUND
+    if isinstance(value, (str, int, Decimal)):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return _list(value)
+    return _object(to_json(value))
+
+
+def _list(values: Sequence[Any]) -> str:
+    """Return a list as its items, or their number when they are many."""
+    if not values:
+        return words.NONE_FOUND
+    if len(values) > _LONGEST_LIST:
+        return words.ITEMS.format(len(values))
+    return "; ".join(dict.fromkeys(shown_value(value) for value in values))
+
+
+def _object(value: Any) -> str:
+    """Return what a structured value says: a quantity, a code, an interval, a resource, or its parts."""
+    if not isinstance(value, Mapping):
+        return shown_value(value) if isinstance(value, (list, bool)) or value is None else str(value)
+    if "value" in value and "unit" in value:
+        unit = value["unit"]
+        return f"{value['value']}" if unit in {"1", None} else f"{value['value']} {unit}"
+    if "low" in value or "high" in value:
+        return words.RANGE.format(shown_value(value.get("low")), shown_value(value.get("high")))
+    if "resourceType" in value or "coding" in value or "code" in value or "codes" in value:
+        return coded_text(value) or concept_text(value)
+    if "reference" in value:
+        return str(value["reference"])
+    return "; ".join(f"{key} {shown_value(part)}" for key, part in value.items() if part is not None)

@@ -1,0 +1,58 @@
+"""GitHub-flavoured Markdown without HTML: escaping of text that is not ours, tables, sentences of limited length."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+_SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|~&$@]|^[#+=-]|:(?=//)|(?<=\bwww)\.|(?<=^\d)[.)])")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
+_UNSAFE: Final = re.compile(r"[\s()<>\[\]\\|`\"']")
+
+
+def plain(text: str) -> str:
+    """Return text on one line: control characters and line breaks become single spaces."""
+    return " ".join(_CONTROL.sub(" ", text).split())
+
+
+def escape(text: str) -> str:
+    """Return text that GFM shows as it stands: no markup, link, table cell, HTML or autolink can come of it."""
+    return _SPECIAL.sub(r"\\\1", plain(text))
+
+
+def code(text: str) -> str:
+    """Return text as a code span, fit for a table cell."""
+    return f"`{plain(text).replace('`', '').replace('|', '')}`"
+
+
+def link(text: str, url: str) -> str:
+    """Return a link; characters that could break out of it are percent-encoded."""
+    safe = _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), url)
+    return f"[{escape(text)}]({safe})"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table; cells must already be escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell or " " for cell in line) + " |" for line in lines)
+
+
+def bullets(items: Iterable[str]) -> str:
+    """Return a bulleted list; items must already be escaped."""
+    return "\n".join(f"- {item}" for item in items)
+
+
+def section(title: str, body: str) -> str:
+    """Return a titled part of a card."""
+    return f"**{title}**\n\n{body}"
+
+
+def fit(text: str, limit: int) -> str:
+    """Return one line of at most `limit` characters, cut at a word with an ellipsis when it is longer."""
+    flat = plain(text)
+    if len(flat) <= limit:
+        return flat
+    cut = flat[: limit - 1]
+    word = cut.rsplit(" ", 1)[0] if " " in cut else cut
+    return word.rstrip(" ,;:.-") + "…"

@@ -1,0 +1,68 @@
+"""The words of the card's frame, in one table. What is clinical comes from the content, never from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from fhir_cds.reasoning.outcome import Verdict
+
+WHY: Final = "Why"
+MET: Final = "Met so far"
+MISSING: Final = "What is missing"
+OPEN: Final = "Open questions (no consensus, not advice)"
+BACKGROUND: Final = "Background"
+FAILED: Final = "Could not be evaluated"
+INCOMPLETE: Final = "Data that could not be read"
+SCHEDULE: Final = "Schedule"
+MORE: Final = "More"
+
+FACT: Final = "Fact"
+VALUE: Final = "Value"
+DATE: Final = "Date"
+RECORD: Final = "Record"
+DECIDES: Final = "Would decide"
+VISIT: Final = "Visit"
+PHASE: Final = "Phase"
+WINDOW: Final = "Window"
+STATUS: Final = "Status"
+ORDERS: Final = "Orders"
+
+RANGE: Final = "{} to {}"
+YES: Final = "yes"
+NO: Final = "no"
+NONE_FOUND: Final = "none"
+TODAY: Final = "today"
+
+LEVEL: Final = "level {}"
+STRENGTH: Final = "strength {}"
+NOT_GRADED: Final = "not graded"
+VOTE: Final = "{percent} %, {yes} of {voters}"
+RECOMMENDATION: Final = "recommendation {}"
+ITEMS: Final = "{} items"
+OTHERS: Final = "{text} (+{count} more)"
+SUMMARY: Final = "{subject}: {text}"
+MISSING_SUMMARY: Final = "{subject}: cannot be decided yet, {count} missing"
+FAILED_SUMMARY: Final = "{subject}: could not be evaluated, no advice given"
+OPEN_SUMMARY: Final = "{subject}: open question, no consensus"
+MORE_SUMMARY: Final = "{count} further topics"
+DUE_SUMMARY: Final = "{subject}: {status}, {earliest} to {latest}"
+CREATE: Final = "Create {kind}: {text}"
+ACCEPT_SCHEDULE: Final = "{text}: create the care plan with its orders"
+APP_LINK: Final = "Open the details"
+
+VISIT_STATUS: Final[Mapping[str, str]] = MappingProxyType(
+    {"completed": "done", "due": "due now", "overdue": "overdue", "scheduled": "planned", "booked": "booked"}
+)
+"""How the status of a follow-up visit reads."""
+
+OUTCOME: Final[Mapping[Verdict, str]] = MappingProxyType(
+    {
+        Verdict.APPLICABLE: "applies",
+        Verdict.NOT_APPLICABLE: "does not apply",
+        Verdict.UNKNOWN: "unknown",
+        Verdict.FAILED: "failed",
+    }
+)
+"""How an outcome reads."""
