@@ -1,4 +1,4 @@
-"""Clinical values and operators of CQL: codes, concepts, value sets, ages (CQL 1.5, appendix B, "Clinical Operators")."""
+"""Clinical values and operators: codes, concepts, value sets, ages (CQL 1.5, appendix B, "Clinical Operators")."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ STEP: Final = Decimal("0.00000001")
 ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
 
-# Wide enough that a product of two Decimals is exact before it is rounded; no traps: a result that is no number is null.
+# Wide enough that a product of two Decimals is exact before it is rounded; no traps: what is no number is null.
 CONTEXT: Final = Context(prec=64, rounding=ROUND_HALF_UP, traps=[])
 
 
