@@ -1,0 +1,1 @@
+"""A patient's record and the ways it comes in: files, prefetch, a FHIR server."""

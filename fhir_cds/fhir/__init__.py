@@ -1,0 +1,1 @@
+"""FHIR R4 as plain JSON values: codec, references, Bundles, element paths, timing."""

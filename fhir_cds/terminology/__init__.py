@@ -1,0 +1,1 @@
+"""Value sets as plain sets of (system, code)."""

@@ -1,0 +1,208 @@
+"""One patient's record: every way in leads to the same value.
+
+    >>> record = from_bundle({"resourceType": "Bundle", "type": "collection", "entry": [
+    ...     {"resource": {"resourceType": "Patient", "id": "p"}}]})
+    >>> record.subject
+    'Patient/p'
+
+The record is a normalised view for reading: references are local, code systems go by their preferred URI, contained
+resources also stand on their own. Never send its resources back to a server as updates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from fhir_cds.errors import InputError
+from fhir_cds.fhir import bundle, codec, ids, reference
+from fhir_cds.fhir.rewrite import rewrite
+from fhir_cds.fhir.types import RESOURCE_TYPES, SUBJECT_ELEMENTS
+
+Resource = dict[str, Any]
+
+
+class Gap(NamedTuple):
+    """Data that was wanted and is not in the record: the prefetch key or query, and why."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatientRecord:
+    """One patient's resources, sorted by `Type/id`, the Patient among them.
+
+    `subject` is `Patient/id`. `gaps` are the data that could not be had: what depends on them is unknown, not false.
+    """
+
+    subject: str
+    patient: Resource
+    resources: tuple[Resource, ...]
+    gaps: tuple[Gap, ...] = ()
+
+
+def read(
+    data: bytes, *, where: str = "patient", systems: Mapping[str, str] | None = None, limit: int | None = None
+) -> PatientRecord:
+    """Return the record in `data`: a Bundle (or a lone Patient) as JSON, or NDJSON with one resource per line.
+
+    Raises InputError for anything else, naming `where`, line and entry.
+    """
+    if _is_ndjson(data):
+        return from_ndjson(data, where=where, systems=systems, limit=limit)
+    document = codec.decode(data, where=where, limit=limit, unique_keys=True)
+    if isinstance(document, dict) and document.get("resourceType") == "Patient":
+        return from_resources([document], systems=systems, where=where)
+    return from_bundle(document, where=where, systems=systems)
+
+
+def from_bundle(
+    document: Any,
+    *,
+    subject: str | None = None,
+    systems: Mapping[str, str] | None = None,
+    bases: Collection[str] = (),
+    where: str = "Bundle",
+) -> PatientRecord:
+    """Return the record of a Bundle of type collection, searchset, transaction, batch or document.
+
+    Raises InputError when it is not one, holds no Patient or several, holds another patient's data, has more pages, or
+    reports an error of its source.
+    """
+    held = bundle.read(document, where=where, bases=bases)
+    if held.next:
+        raise InputError("the Bundle has more pages; give all of them in one Bundle", where=f"{where}.link")
+    if any(issue.get("severity") in {"error", "fatal"} for issue in held.issues):
+        raise InputError("the Bundle reports an error of its source, it may not be complete", where=where)
+    return from_resources(held.resources, subject=subject, systems=systems, bases=held.bases, where=where)
+
+
+def from_ndjson(
+    data: bytes | str,
+    *,
+    subject: str | None = None,
+    systems: Mapping[str, str] | None = None,
+    where: str = "NDJSON",
+    limit: int | None = None,
+) -> PatientRecord:
+    """Return the record of one patient's resources, one per line. Raises InputError naming the line."""
+    resources = [
+        bundle.identified(value, f"{where} line {number}")
+        for number, value in codec.decode_lines(data, where=where, limit=limit)
+    ]
+    return from_resources(resources, subject=subject, systems=systems, where=where)
+
+
+def from_resources(
+    resources: Iterable[Resource],
+    *,
+    subject: str | None = None,
+    systems: Mapping[str, str] | None = None,
+    bases: Collection[str] = (),
+    gaps: Sequence[Gap] = (),
+    where: str = "record",
+) -> PatientRecord:
+    """Return the record that the resources make up; `subject` (`Patient/id`) says whose it must be.
+
+    Resources about something other than a patient (a device, a group) are left out. Raises InputError when there is no
+    Patient, when there are several, when the Patient is not `subject`, or when a resource belongs to another patient.
+    """
+    listed = bundle.merge(normalised(resources, systems=systems, bases=bases, where=where), where)
+    patients = [resource for resource in listed if resource["resourceType"] == "Patient"]
+    if not patients:
+        raise InputError("holds no Patient", where=where)
+    if len(patients) > 1:
+        raise InputError(f"holds {len(patients)} Patients, one is expected", where=where)
+    patient = patients[0]
+    own = reference.of(patient)
+    if subject is not None and own != subject:
+        raise InputError("the Patient is not the one asked for", where=where)
+    identifiers = _identifiers(patient)
+    kept = tuple(resource for resource in listed if _belongs(resource, own, identifiers, where))
+    return PatientRecord(own, patient, kept, tuple(gaps))
+
+
+def normalised(
+    resources: Iterable[Resource],
+    *,
+    systems: Mapping[str, str] | None = None,
+    bases: Collection[str] = (),
+    where: str = "record",
+) -> list[Resource]:
+    """Return the resources with local references and preferred code systems, contained ones also on their own.
+
+    A contained resource `#m` of `X/1` becomes `Type/1.m` and references to it follow. Also the way to bring draft
+    orders into the form the logic sees. Raises InputError for what is not an R4 resource.
+    """
+    result: list[Resource] = []
+    for resource in resources:
+        known = bundle.identified(resource, f"{where}.{_type_of(resource)}")
+        place = f"{where}.{known['resourceType']}"
+        contained = known.get("contained")
+        if not contained:
+            result.append(rewrite(known, {}, systems, bases, place))
+            continue
+        targets: dict[str, str] = {}
+        lifted: list[Resource] = []
+        for inner in contained if isinstance(contained, list) else ():
+            if isinstance(inner, dict) and inner.get("resourceType") != "Patient" and ids.is_id(inner.get("id")):
+                own = bundle.identified(inner, f"{place}.contained")
+                lifted.append({**own, "id": _inner_id(known["id"], own["id"])})
+                targets[f"#{own['id']}"] = reference.of(lifted[-1])
+        result += [rewrite(item, targets, systems, bases, place) for item in (known, *lifted)]
+    return result
+
+
+def _type_of(resource: object) -> str:
+    kind = resource.get("resourceType") if isinstance(resource, dict) else None
+    return kind if isinstance(kind, str) and kind in RESOURCE_TYPES else "resource"
+
+
+def _inner_id(outer: str, inner: str) -> str:
+    joined = f"{outer}.{inner}"
+    return joined if ids.is_id(joined) else ids.stable_uuid(outer, inner)
+
+
+def _identifiers(patient: Resource) -> frozenset[tuple[Any, Any]]:
+    listed = patient.get("identifier")
+    found = listed if isinstance(listed, list) else []
+    return frozenset((item.get("system"), item.get("value")) for item in found if isinstance(item, dict))
+
+
+def _belongs(resource: Resource, own: str, identifiers: frozenset[tuple[Any, Any]], where: str) -> bool:
+    """Say whether a resource is about the patient or nobody (True) or about a thing (False); raise if about another."""
+    for element in SUBJECT_ELEMENTS:
+        value = resource.get(element)
+        named = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
+        if not named:
+            continue
+        verdicts = [_names(item, own, identifiers) for item in named]
+        if any(verdict == "own" for verdict in verdicts):
+            return True
+        if "other" in verdicts:
+            place = f"{where}.{resource['resourceType']}.{element}"
+            raise InputError("belongs to another patient than the record's", where=place)
+        return "thing" not in verdicts
+    return True
+
+
+def _names(subject: dict[str, Any], own: str, identifiers: frozenset[tuple[Any, Any]]) -> str:
+    text = subject.get("reference")
+    if text is None:
+        identifier = subject.get("identifier")
+        if not isinstance(identifier, dict):
+            return "unsaid"
+        return "own" if (identifier.get("system"), identifier.get("value")) in identifiers else "other"
+    if text == own:
+        return "own"
+    parsed = reference.parse(text)
+    return "thing" if parsed is not None and parsed.type != "Patient" else "other"
+
+
+def _is_ndjson(data: bytes) -> bool:
+    """Say whether the first two lines each hold a whole object: a pretty-printed document's first line does not."""
+    lines = [line.strip(b"\xef\xbb\xbf \t\r") for line in data.lstrip().split(b"\n", 2)[:2]]
+    whole = [line.startswith(b"{") and line.endswith(b"}") for line in lines]
+    return whole == [True, True]

@@ -1,0 +1,32 @@
+"""Ids that depend on nothing but what they are for: the same input gives the same id on every machine and day."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any, Final
+
+from fhir_cds.fhir import codec
+
+NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_DNS, "fhir-cds.github.io")
+ID: Final = re.compile(r"[A-Za-z0-9\-._]{1,64}")  # R4 `id` plus `_`, which many servers emit
+_SEPARATOR: Final = "\x1f"
+
+
+def stable_uuid(*parts: str) -> str:
+    """Return the UUIDv5 of the parts, in order.
+
+    >>> stable_uuid("plan", "Patient/1", "2026-01-31") == stable_uuid("plan", "Patient/1", "2026-01-31")
+    True
+    """
+    return str(uuid.uuid5(NAMESPACE, _SEPARATOR.join(parts)))
+
+
+def content_uuid(resource: Any) -> str:
+    """Return the UUIDv5 of a JSON value: equal content gives the equal id, whatever the order of its keys."""
+    return stable_uuid(codec.canonical(resource).decode())
+
+
+def is_id(text: object) -> bool:
+    """Say whether `text` can be the logical id of a resource."""
+    return isinstance(text, str) and ID.fullmatch(text) is not None
