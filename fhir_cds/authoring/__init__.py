@@ -1,0 +1,1 @@
+"""Tools for guideline authors: build, lint, format, run cases, mutate, write sheets, package."""

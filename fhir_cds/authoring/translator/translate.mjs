@@ -8,6 +8,10 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
+// The translator logs to standard output; that is kept for the answer.
+const answer = process.stdout.write.bind(process.stdout);
+process.stdout.write = process.stderr.write.bind(process.stderr);
+
 const job = JSON.parse(readFileSync(0, "utf8"));
 globalThis.require = createRequire(job.nodeModules + "/"); // the translator's I/O layer looks for a global require
 const load = (path) => import(pathToFileURL(`${job.nodeModules}/${path}`).href);
@@ -51,8 +55,13 @@ manager.librarySourceLoader.registerProvider(
   cql2elm.createLibrarySourceProvider((id) => (id in job.sources ? cql2elm.stringAsSource(job.sources[id]) : null)),
 );
 
+// A locator prints as a Kotlin object: TrackBack{…, startLine=5, startChar=13, …}.
+const place = (locator) => {
+  const found = /startLine=(\d+), startChar=(\d+)/.exec(locator ? locator.toString() : "");
+  return found ? `${found[1]}:${found[2]}` : null;
+};
 const notes = (list) =>
-  list.asJsReadonlyArrayView().map((e) => ({ message: String(e.message), locator: e.locator ? e.locator.toString() : null }));
+  list.asJsReadonlyArrayView().map((e) => ({ message: String(e.message), locator: place(e.locator) }));
 
 const libraries = {};
 for (const name of job.translate) {
@@ -65,4 +74,4 @@ for (const name of job.translate) {
   }
 }
 const { version } = JSON.parse(readFileSync(`${job.nodeModules}/@cqframework/cql/package.json`, "utf8"));
-process.stdout.write(JSON.stringify({ translator: version, libraries }));
+answer(JSON.stringify({ translator: version, libraries }));
