@@ -1,4 +1,4 @@
-"""The committed form of ELM: what the engine and its error messages need, one definition per line for readable diffs."""
+"""The committed form of ELM: what the engine and its error messages need, one definition per line (readable diffs)."""
 
 from __future__ import annotations
 
