@@ -139,17 +139,8 @@ def _add_to_time(value: Time, amount: int | Decimal, index: int, sign: int) -> T
     return Time.at((value.lo + sign * ms) % DAY_MS, value.precision)
 
 
-def successor(value: T) -> T | None:
-    """Return the next value at the same precision; None after the last one."""
-    return _next(value, 1)
-
-
-def predecessor(value: T) -> T | None:
-    """Return the value before at the same precision; None before the first one."""
-    return _next(value, -1)
-
-
-def _next(value: T, sign: int) -> T | None:
+def neighbour(value: T, sign: int) -> T | None:
+    """Return the next (`sign` 1) or previous (-1) value at the same precision; None beyond the last or first."""
     if isinstance(value, Time):
         ms = value.lo + sign * UNIT_MS[value.precision]
         return Time.at(ms, value.precision) if 0 <= ms < DAY_MS else None
@@ -180,6 +171,6 @@ def boundary(value: T, places: int, *, high: bool) -> T | None:
     if isinstance(value, Date):
         day = date.fromordinal((value.hi if high else value.lo) + EPOCH_ORDINAL)
         return Date.of(*(day.year, day.month, day.day)[: precision + 1])
-    last = value.hi + 999 if high and value.precision == SECOND else value.hi
-    full = DateTime(MILLISECOND, last if high else value.lo, last if high else value.lo, value.offset, value.zone)
+    instant = value.hi if high else value.lo
+    full = DateTime(MILLISECOND, instant, instant, value.offset, value.zone)
     return DateTime.of(full.fields()[: precision + 1], value.offset, value.zone)

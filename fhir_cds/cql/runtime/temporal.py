@@ -7,8 +7,9 @@ precision compare as integers, and two of different precision compare as spans (
 * `DateTime`: milliseconds since 1970-01-01T00:00:00Z, that is after its offset was applied;
 * `Time`: milliseconds since midnight.
 
-Seconds and milliseconds are one decimal precision in comparisons (CQL reference, "Equal"), so a value known to the
-second has `hi == lo`. Values are immutable by contract: nothing assigns to them after they were built.
+A value known to the second spans its 1000 milliseconds, as the official CQL tests want it; where the specification of
+FHIRPath takes "10:00:00" for "10:00:00.000", `decimal_seconds` gives that value. Values are immutable by contract:
+nothing assigns to them after they were built.
 """
 
 from __future__ import annotations
@@ -222,8 +223,47 @@ class Time:
 
 Temporal = Date | DateTime | Time
 
-# What follows the first millisecond of a value of each precision from day on (none for second: see module docstring).
-TAIL_MS: Final = (0, 0, DAY_MS - 1, 3_599_999, 59_999, 0, 0)
+# What follows the first millisecond of a value of each precision from day on.
+TAIL_MS: Final = (0, 0, DAY_MS - 1, 3_599_999, 59_999, 999, 0)
+
+
+def decimal_seconds(value: DateTime | Time) -> DateTime | Time:
+    """Return a value known to the second as the same value with 0 milliseconds; any other unchanged."""
+    if value.precision != SECOND:
+        return value
+    if isinstance(value, Time):
+        return Time(MILLISECOND, value.lo, value.lo)
+    return DateTime(MILLISECOND, value.lo, value.lo, value.offset, value.zone)
+
+
+def key(value: Temporal, instant: int, precision: int, offset: int = 0) -> int:
+    """Return the number of the year, month, … that an instant of a value's own count (`lo`, `hi`) falls in.
+
+    Numbers of one precision follow each other without a gap. Dates have no parts of a day; times nothing else.
+    """
+    if isinstance(value, Date):
+        days = instant
+        if precision > DAY:
+            raise ValueError("a date has no parts of a day")
+    elif isinstance(value, DateTime):
+        instant += offset * 60_000
+        if precision >= DAY:
+            return instant // UNIT_MS[precision]
+        days = instant // DAY_MS
+    elif precision <= DAY:
+        raise ValueError("a time of day has no date")
+    else:
+        return instant // UNIT_MS[precision]
+    if precision == DAY:
+        return days
+    day = date.fromordinal(days + EPOCH_ORDINAL)
+    return day.year if precision == YEAR else day.year * 12 + day.month - 1
+
+
+def to_datetime(value: Date, offset: int) -> DateTime:
+    """Return a date as the DateTime of the same precision (CQL reference, "ToDateTime")."""
+    shift = offset * 60_000
+    return DateTime(value.precision, value.lo * DAY_MS - shift, (value.hi + 1) * DAY_MS - 1 - shift, offset, offset)
 
 
 def time_possible(fields: tuple[int, ...]) -> bool:
@@ -333,7 +373,7 @@ def _parse_common(text: str, default_offset: int) -> DateTime | None:
         return None
     lo = span.days * DAY_MS + span.seconds * 1000 + span.microseconds // 1000 - shift
     precision = MILLISECOND if text[19:20] == "." else SECOND
-    return DateTime(precision, lo, lo, offset, default_offset)
+    return DateTime(precision, lo, lo + TAIL_MS[precision], offset, default_offset)
 
 
 @lru_cache(_CACHE)
