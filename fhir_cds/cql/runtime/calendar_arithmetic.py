@@ -147,6 +147,16 @@ def neighbour(value: T, sign: int) -> T | None:
     return add(value, 1, PRECISIONS[value.precision], sign)
 
 
+def successor(value: T) -> T | None:
+    """Return the next value at the same precision; None after the last one."""
+    return neighbour(value, 1)
+
+
+def predecessor(value: T) -> T | None:
+    """Return the value before at the same precision; None before the first one."""
+    return neighbour(value, -1)
+
+
 def digits(value: Date | DateTime | Time) -> int:
     """Return the precision of a value as its number of digits (CQL reference, "Precision")."""
     return (TIME_DIGITS if isinstance(value, Time) else DATE_DIGITS)[value.precision]
