@@ -1,0 +1,49 @@
+"""Reading a request: media type, size limit, JSON; and what every answer carries."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from starlette.requests import ClientDisconnect, Request
+
+from fhir_cds.fhir import codec
+from fhir_cds.server.errors import FHIR_JSON, JSON, HttpError
+
+_ACCEPTED: Final = frozenset({JSON, FHIR_JSON, "text/json", "application/json+fhir"})
+
+
+async def read_json(request: Request, limit: int) -> Any:
+    """Return the JSON body of a request.
+
+    Raises HttpError 415 for another media type or a coded body, 413 beyond `limit` bytes (before reading it all), and
+    InputError for what is not JSON.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in _ACCEPTED:
+        raise HttpError(415, f"send {JSON} or {FHIR_JSON}", where="Content-Type")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise HttpError(415, "send the body uncompressed", where="Content-Encoding")
+    return codec.decode(await read_body(request, limit), where="body")
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Return the body of a request; raises HttpError 413 as soon as it is known to be larger than `limit` bytes."""
+    announced = request.headers.get("content-length", "0")
+    if announced.isascii() and announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise HttpError(400, "the caller went away before the body was complete", where="body") from None
+    return b"".join(chunks)
+
+
+def _too_large(limit: int) -> HttpError:
+    """Return the error of a body over the limit; the connection is closed, the rest of the body is not read."""
+    return HttpError(413, f"the body is larger than {limit} bytes", where="body", headers={"Connection": "close"})

@@ -1,0 +1,103 @@
+"""What the running service holds: the loaded content (replaced whole on reload) and what lives with the process."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Final
+
+from starlette.requests import Request
+
+from fhir_cds.cards.discovery import Offer, document, offers
+from fhir_cds.knowledge.load import Knowledge
+from fhir_cds.knowledge.registry import Registry
+from fhir_cds.reasoning.engine import Engine
+from fhir_cds.server.settings import Settings
+
+Clock = Callable[[], datetime]
+
+_GC_THRESHOLDS: Final = (100_000, 50, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The content in use: engine, services, the discovery document with its ETag, and the texts of the facts."""
+
+    engine: Engine
+    offers: tuple[Offer, ...]
+    discovery: bytes
+    etag: str
+    fact_texts: Mapping[str, str]
+    started: str
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """The content's resources."""
+        return self.engine.knowledge
+
+    def offered(self, service_id: str) -> tuple[Offer, ...]:
+        """Return the offers under one id: one per hook."""
+        return tuple(offer for offer in self.offers if offer.service.id == service_id)
+
+
+@dataclass(slots=True)
+class State:
+    """The process's state; `loaded` is the only member that changes, by assignment."""
+
+    settings: Settings
+    loaded: Loaded
+    clock: Clock
+    prefix: str = ""
+    parts: dict[str, Any] = field(default_factory=dict)
+
+    def now(self) -> str:
+        """Return the instant of evaluation as ISO text with offset: the one place where a clock is read."""
+        return self.clock().isoformat(timespec="milliseconds")
+
+
+def utc_now() -> datetime:
+    """Return the present instant."""
+    return datetime.now(UTC)
+
+
+def load(engine: Engine, clock: Clock) -> Loaded:
+    """Return an engine with what the service derives from its content; raises ContentError for a wrong service."""
+    offered = offers(engine.knowledge.services)
+    body, etag = document(offered)
+    texts = MappingProxyType(dict(fact_texts(engine.knowledge.registry)))
+    return Loaded(engine, offered, body, etag, texts, clock().date().isoformat())
+
+
+def fact_texts(registry: Registry) -> Iterator[tuple[str, str]]:
+    """Yield the text of each fact: that of the questionnaire item whose linkId is the fact's id."""
+    for questionnaire in registry.by_type("Questionnaire"):
+        pending = list(questionnaire.get("item", ()))
+        while pending:
+            item = pending.pop()
+            pending += item.get("item", ())
+            if item.get("linkId") and item.get("text"):
+                yield str(item["linkId"]), str(item["text"])
+
+
+def settle() -> None:
+    """Freeze what has been loaded out of the garbage collector's sight and let it run seldom.
+
+    The cyclic collector over the content was the 99th percentile of the response time (13 ms instead of 1.3 ms).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+
+
+def state(request: Request) -> State:
+    """Return the state of the application a request came to."""
+    found: State = request.app.state.fhir_cds
+    return found
+
+
+def loaded(request: Request) -> Loaded:
+    """Return the content in use at the start of a request."""
+    return state(request).loaded
