@@ -1,4 +1,4 @@
-"""Clinical values and operators: codes, concepts, value sets, ages (CQL 1.5, appendix B, "Clinical Operators")."""
+"""Clinical values: codes, concepts, value sets, code systems (CQL 1.5, appendix B, "Clinical Types")."""
 
 from __future__ import annotations
 

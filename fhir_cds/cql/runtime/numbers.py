@@ -44,11 +44,15 @@ def long(value: int) -> Long | None:
 
 def decimal(value: Decimal) -> Decimal | None:
     """Return the value in range and with at most 8 decimals (half away from zero), else `None`."""
-    if not value.is_finite():
-        return None
     exponent = value.as_tuple().exponent
-    if isinstance(exponent, int) and exponent < -8:
-        value = value.quantize(STEP, context=CONTEXT)
+    if not isinstance(exponent, int):
+        return None
+    if exponent < -8:
+        value = value.quantize(STEP, context=CONTEXT).normalize(CONTEXT)
+        if value.adjusted() >= 0 and value == value.to_integral_value():
+            value = value.quantize(ONE, context=CONTEXT)
+    if not value:
+        return value.copy_abs()
     return value if MIN_DECIMAL <= value <= MAX_DECIMAL else None
 
 

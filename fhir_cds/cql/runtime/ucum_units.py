@@ -273,7 +273,8 @@ ARBITRARY_METRIC: Final = "[iU]"
 ARBITRARY: Final = (
     "[arb'U] [BAU] [EU] [Lf] [CFU] [FFU] [PFU] "
     "[USP'U] [GPL'U] [MPL'U] [APL'U] [beth'U] [anti'Xa'U] [todd'U] [dye'U] "
-    "[smgy'U] [bdsk'U] [ka'U] [knk'U] [mclg'U] [tb'U] [CCID_50] [TCID_50] [EID_50] [IR] [AU] [Amb'a'1'U] [PNU] [D'ag'U] [FEU] [ELU] [hp_X] [hp_C] [hp_M] [hp_Q] "
+    "[smgy'U] [bdsk'U] [ka'U] [knk'U] [mclg'U] [tb'U] [CCID_50] [TCID_50] [EID_50] [IR] [AU] "
+    "[Amb'a'1'U] [PNU] [D'ag'U] [FEU] [ELU] [hp_X] [hp_C] [hp_M] [hp_Q] "
     "[kp_X] [kp_C] [kp_M] [kp_Q] [p'diop] %[slope] [m/s2/Hz^(1/2)]"
 )
 
