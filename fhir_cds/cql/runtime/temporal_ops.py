@@ -1,8 +1,8 @@
 """Date and time operators of CQL (CQL reference, chapter "Date and Time Operators").
 
 Comparisons at a precision (`same day as`, `before month of`) and counts between two values (`days between`,
-`difference in months between`). Imprecise operands give null or an uncertainty. Two DateTimes with different offsets are
-brought to the offset of the evaluation, but for comparisons and differences only from the hour on.
+`difference in months between`). Imprecise operands give null or an uncertainty. Two DateTimes with different offsets
+are brought to the offset of the evaluation, but for comparisons and differences only from the hour on.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _offsets(left: Temporal, right: Temporal, precision: int) -> tuple[int, int]
     return left.zone, left.zone
 
 
-def _keys(left: Any, right: Any, precision: int) -> tuple[int, int, int, int]:
+def keys(left: Any, right: Any, precision: int) -> tuple[int, int, int, int]:
     """Return the least and greatest key of both values at a precision."""
     a, b = aligned(left, right)
     one, other = _offsets(a, b, precision)
@@ -84,7 +84,7 @@ def order_at(left: Any, right: Any, precision: str | None) -> int | None:
         return order(left, right)
     if right is None:
         return None
-    low, high, least, greatest = _keys(left, right, PRECISION_INDEX[precision])
+    low, high, least, greatest = keys(left, right, PRECISION_INDEX[precision])
     if high < least:
         return -1
     if low > greatest:
@@ -143,9 +143,9 @@ def difference_between(left: Any, right: Any, precision: str) -> int | Uncertain
     if left is None or right is None:
         return None
     if precision == "week":
-        low, high, least, greatest = (_week(day) for day in _keys(left, right, DAY))
+        low, high, least, greatest = (_week(day) for day in keys(left, right, DAY))
     else:
-        low, high, least, greatest = _keys(left, right, PRECISION_INDEX[precision])
+        low, high, least, greatest = keys(left, right, PRECISION_INDEX[precision])
     return uncertain(least - high, greatest - low)
 
 
