@@ -12,10 +12,8 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from fhir_cds.cards.evidence import BACKGROUND, NO_CONSENSUS, RECOMMENDATION, SUPPRESSED, Evidence, evidence
+from fhir_cds.reasoning import plans
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Verdict, Visit
-
-RULE: Final = "eca-rule"
-"""Plan type of a recommendation (http://terminology.hl7.org/CodeSystem/plan-definition-type)."""
 
 Urgency = Literal["info", "warning", "critical"]
 INDICATORS: Final[Mapping[str, Urgency]] = MappingProxyType(
@@ -140,11 +138,6 @@ def decisions(applied: Sequence[Applied]) -> list[Decision]:
     return sorted((decision for decision in found.values() if decision.shown), key=lambda decision: decision.rank)
 
 
-def is_recommendation(plan: Json) -> bool:
-    """Say whether a plan is one recommendation (type eca-rule) rather than a strategy or pathway."""
-    return any(coding.get("code") == RULE for coding in plan.get("type", {}).get("coding", ()))
-
-
 def walk(actions: Iterable[AppliedAction]) -> Iterator[AppliedAction]:
     """Yield every action of a tree in document order, nested plans included."""
     for action in actions:
@@ -156,7 +149,7 @@ def walk(actions: Iterable[AppliedAction]) -> Iterator[AppliedAction]:
 
 def _plan(applied: Applied, owner: Json | None, found: dict[str, Decision]) -> None:
     """Collect the items of a plan under the strategy that owns them; a strategy owns those directly below it."""
-    rule = is_recommendation(applied.plan)
+    rule = plans.is_recommendation(applied.plan)
     decision = _decision(owner if rule and owner is not None else applied.plan, found)
     decision.failures += [issue for issue in applied.issues if _serious(issue)]
     decision.visits += [visit for visit in applied.visits if visit not in decision.visits]

@@ -11,6 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from fhir_cds.cards import markdown, words
+from fhir_cds.reasoning import plans
 from fhir_cds.reasoning.outcome import Json
 
 RECOMMENDATION: Final = "recommendation"
@@ -103,7 +104,7 @@ def identity(plan: Json) -> tuple[str, str]:
 
 def find(extensions: Iterable[Json], name: str) -> Json | None:
     """Return the first extension whose url ends in `/name`, else None."""
-    return next((item for item in extensions if str(item.get("url", "")).rsplit("/", 1)[-1] == name), None)
+    return plans.extension({"extension": tuple(extensions)}, name)
 
 
 def _value(extension: Json | None) -> str | None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final
 
 from fhir_cds.cards import markdown, words
-from fhir_cds.cql import to_json
 from fhir_cds.reasoning.outcome import Json, Reason
 
 DATES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
@@ -74,12 +72,44 @@ class Facts:
 
     def value(self, reason: Reason) -> str:
         """Return the value of a define in words, with what its first resource is about where the value is only yes."""
-        shown = shown_value(reason.value)
+        shown = self.shown(reason.value)
         if reason.value is not True:
             return shown
         coded = (coded_text(self.resources.get(ref)) for ref in reason.resources)
         about = next((text for text in coded if text), None)
         return f"{shown}: {about}" if about else shown
+
+    def shown(self, value: Any) -> str:
+        """Return any JSON value of a define in words; a reference to a resource as what that is about."""
+        if isinstance(value, bool):
+            return words.YES if value else words.NO
+        if value is None:
+            return words.NONE_FOUND
+        if isinstance(value, Mapping):
+            return self._object(value)
+        if isinstance(value, (list, tuple)):
+            return self._list(value)
+        return str(value)
+
+    def _list(self, values: Sequence[Any]) -> str:
+        """Return a list as its items, or their number when they are many."""
+        if not values:
+            return words.NONE_FOUND
+        texts = dict.fromkeys(self.shown(value) for value in values)
+        return "; ".join(texts) if len(texts) <= _LONGEST_LIST else words.ITEMS.format(len(values))
+
+    def _object(self, value: Json) -> str:
+        """Return what a structured value says: a quantity, an interval, a reference, a code, or its parts."""
+        if "value" in value and "unit" in value:
+            unit = value["unit"]
+            return str(value["value"]) if unit in {"1", None} else f"{value['value']} {unit}"
+        if "low" in value or "high" in value:
+            return words.RANGE.format(self.shown(value.get("low")), self.shown(value.get("high")))
+        if "reference" in value:
+            return coded_text(self.resources.get(value["reference"])) or str(value["reference"])
+        if "resourceType" in value or "coding" in value or "code" in value or "codes" in value:
+            return coded_text(value) or concept_text(value)
+        return "; ".join(f"{key} {self.shown(part)}" for key, part in value.items() if part is not None)
 
 
 def readable(fact: str) -> str:
@@ -116,41 +146,3 @@ def concept_text(concept: Json) -> str:
     codings: Sequence[Json] = concept.get("coding") or concept.get("codes") or (concept,)
     found = concept.get("text") or next((coding["display"] for coding in codings if coding.get("display")), None)
     return str(found or next((coding["code"] for coding in codings if coding.get("code")), ""))
-
-
-def shown_value(value: Any) -> str:
-    """Return any CQL value in words."""
-    if isinstance(value, bool):
-        return words.YES if value else words.NO
-    if value is None:
-        return words.NONE_FOUND
-    if isinstance(value, (str, int, Decimal)):
-        return str(value)
-    if isinstance(value, (list, tuple)):
-        return _list(value)
-    return _object(to_json(value))
-
-
-def _list(values: Sequence[Any]) -> str:
-    """Return a list as its items, or their number when they are many."""
-    if not values:
-        return words.NONE_FOUND
-    if len(values) > _LONGEST_LIST:
-        return words.ITEMS.format(len(values))
-    return "; ".join(dict.fromkeys(shown_value(value) for value in values))
-
-
-def _object(value: Any) -> str:
-    """Return what a structured value says: a quantity, a code, an interval, a resource, or its parts."""
-    if not isinstance(value, Mapping):
-        return shown_value(value) if isinstance(value, (list, bool)) or value is None else str(value)
-    if "value" in value and "unit" in value:
-        unit = value["unit"]
-        return f"{value['value']}" if unit in {"1", None} else f"{value['value']} {unit}"
-    if "low" in value or "high" in value:
-        return words.RANGE.format(shown_value(value.get("low")), shown_value(value.get("high")))
-    if "resourceType" in value or "coding" in value or "code" in value or "codes" in value:
-        return coded_text(value) or concept_text(value)
-    if "reference" in value:
-        return str(value["reference"])
-    return "; ".join(f"{key} {shown_value(part)}" for key, part in value.items() if part is not None)

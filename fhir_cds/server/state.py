@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from starlette.requests import Request
 
 from fhir_cds.cards.discovery import Offer, document, offers
 from fhir_cds.knowledge.load import Knowledge
+from fhir_cds.knowledge.load import load as knowledge_of
 from fhir_cds.knowledge.registry import Registry
 from fhir_cds.reasoning.engine import Engine
 from fhir_cds.server.settings import Settings
@@ -26,17 +28,13 @@ _GC_THRESHOLDS: Final = (100_000, 50, 1000)
 class Loaded:
     """The content in use: engine, services, the discovery document with its ETag, and the texts of the facts."""
 
+    knowledge: Knowledge
     engine: Engine
     offers: tuple[Offer, ...]
     discovery: bytes
     etag: str
     fact_texts: Mapping[str, str]
     started: str
-
-    @property
-    def knowledge(self) -> Knowledge:
-        """The content's resources."""
-        return self.engine.knowledge
 
     def offered(self, service_id: str) -> tuple[Offer, ...]:
         """Return the offers under one id: one per hook."""
@@ -63,12 +61,21 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def load(engine: Engine, clock: Clock) -> Loaded:
-    """Return an engine with what the service derives from its content; raises ContentError for a wrong service."""
-    offered = offers(engine.knowledge.services)
+def load(roots: Sequence[Path], clock: Clock) -> Loaded:
+    """Return the content of some folders, loaded, compiled and checked; raises ContentError naming file and place."""
+    return derive(knowledge_of(roots), clock)
+
+
+def derive(knowledge: Knowledge, clock: Clock, engine: Engine | None = None) -> Loaded:
+    """Return content with its engine and what the service derives from it; raises ContentError."""
+    offered = offers(knowledge.services)
+    made = engine or Engine.load(knowledge)
+    for offer in offered:
+        for plan in offer.service.plans:
+            knowledge.registry.resolve(plan, "PlanDefinition", where=offer.service.source)
     body, etag = document(offered)
-    texts = MappingProxyType(dict(fact_texts(engine.knowledge.registry)))
-    return Loaded(engine, offered, body, etag, texts, clock().date().isoformat())
+    texts = MappingProxyType(dict(fact_texts(knowledge.registry)))
+    return Loaded(knowledge, made, offered, body, etag, texts, clock().date().isoformat())
 
 
 def fact_texts(registry: Registry) -> Iterator[tuple[str, str]]:

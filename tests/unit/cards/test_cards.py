@@ -1,0 +1,292 @@
+"""Applied plans become few, ordered cards; failure and doubt are visible, and nobody else gets a card."""
+
+import json
+import sys
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from fhir_cds.cards.cards import LIMIT, Projection, cards_from, recommendations_of
+from fhir_cds.cards.facts import Facts
+from fhir_cds.cards.messages import Card, OverrideReason, Response
+from fhir_cds.fhir import codec
+from fhir_cds.reasoning.outcome import Applied, Outcome, Verdict, Visit
+
+sys.path.insert(0, str(Path(__file__).parent))
+import card_builders as b
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "hooks" / "schema" / "response.json").read_text())
+RECORD = {
+    "Observation/o": {"resourceType": "Observation", "id": "o", "effectiveDateTime": "2025-11-02T10:00:00Z"},
+    "Condition/c": {
+        "resourceType": "Condition",
+        "id": "c",
+        "onsetDateTime": "2024-03",
+        "code": {"text": "Sarcoma | <b>x</b>"},
+    },
+}
+ORDER = {"resourceType": "ServiceRequest", "id": "sr", "status": "draft", "intent": "option", "code": {"text": "CT"}}
+PROJECTION = Projection(Facts({"metastasis_count": "Number of lesions"}, RECORD), seed="call-1")
+
+
+def cards(*applied: Applied, projection: Projection = PROJECTION) -> tuple[Card, ...]:
+    """Return the cards, checked against our schema of the response."""
+    made = cards_from(applied, projection)
+    jsonschema.Draft202012Validator(SCHEMA).validate(
+        codec.decode(codec.encode(Response(cards=made).json_object()).replace(b"\\u0000", b""))
+    )
+    return made
+
+
+def detail(card: Card) -> str:
+    """Return the body of a card."""
+    assert card.detail is not None
+    return card.detail
+
+
+def test_nothing_applies() -> None:
+    """Recommendations that do not apply give no card."""
+    assert cards(b.group(b.strategy(), b.leaf(b.rule("1.1"), b.NO))) == ()
+
+
+@pytest.mark.parametrize("verdict", [Verdict.NOT_APPLICABLE, Verdict.UNKNOWN])
+def test_outside_the_population(verdict: Verdict) -> None:
+    """Who is not, or not known to be, in a strategy's population gets no card, whatever is unknown inside."""
+    assert cards(b.group(b.strategy(), b.leaf(b.rule("1.1"), b.unknown("x")), verdict=verdict)) == ()
+
+
+def test_one_card_per_strategy() -> None:
+    """The recommendations of one strategy share a card: statement, grade, vote, citation, facts."""
+    made = cards(b.group(b.strategy(), b.leaf(b.rule("1.1"), b.YES), b.leaf(b.rule("1.2"), b.YES)))
+    assert len(made) == 1
+    text = detail(made[0])
+    assert "Says 1.1" in text
+    assert "Says 1.2" in text
+    assert "level V, strength B · 92 %, 33 of 36 · recommendation 1.1 · [Guide 2025](https://doi.org/10.1/x)" in text
+    assert made[0].summary == "Do 1.1 (+1 more)"
+    assert made[0].source.label == "Guide group"
+    assert made[0].source.topic is not None
+    assert made[0].links is not None
+    assert [link.url for link in made[0].links] == ["https://doi.org/10.1/x"]
+
+
+def test_why_shows_value_date_and_resource() -> None:
+    """Each fact stands once, with its text from the content, value, date and record."""
+    made = cards(b.group(b.strategy(), b.leaf(b.rule("1"), b.YES), b.leaf(b.rule("2"), b.YES)))
+    assert detail(made[0]).count("| Number of lesions | 3 | 2025-11-02 | `Observation/o` |") == 1
+
+
+def test_patient_text_is_escaped() -> None:
+    """Text of the record cannot break the table or bring markup."""
+    outcome = Outcome(Verdict.APPLICABLE, because=(b.reason("sts_diagnosis", True, "Condition/c"),))
+    made = cards(b.group(b.strategy(), b.leaf(b.rule("1"), outcome)))
+    assert r"| sts diagnosis | yes: Sarcoma \| \<b\>x\</b\> | 2024-03 | `Condition/c` |" in detail(made[0])
+
+
+def test_unknown_names_what_is_missing() -> None:
+    """An unknown recommendation of the population names its missing facts, the most useful first, and what is met."""
+    made = cards(
+        b.group(
+            b.strategy(),
+            b.leaf(b.rule("1"), b.unknown("zeta", "metastasis_count")),
+            b.leaf(b.rule("2"), b.unknown("metastasis_count")),
+        )
+    )
+    text = detail(made[0])
+    assert made[0].summary == "Question s: cannot be decided yet, 2 missing"
+    assert text.index("| Number of lesions | 1, 2 |") < text.index("| zeta | 1 |")
+    assert "**Met so far**" in text
+    assert made[0].suggestions is None
+
+
+def test_unknown_beside_applicable() -> None:
+    """What is missing also shows on a card that already has advice."""
+    made = cards(b.group(b.strategy(), b.leaf(b.rule("1"), b.YES), b.leaf(b.rule("2"), b.unknown("zeta"))))
+    assert "| zeta | 2 |" in detail(made[0])
+    assert made[0].summary == "Do 1"
+
+
+def test_failure_is_never_silence() -> None:
+    """A failed recommendation gives a warning that says where."""
+    made = cards(b.group(b.strategy(), b.leaf(b.rule("1"), b.FAILED)))
+    assert made[0].indicator == "warning"
+    assert made[0].summary == "Question s: could not be evaluated, no advice given"
+    assert 'Do 1: Logic."D" (1:1-1:2) failed' in detail(made[0])
+
+
+def test_failed_population_is_shown() -> None:
+    """When the population itself cannot be evaluated, that is said."""
+    made = cards(b.group(b.strategy(), b.leaf(b.rule("1"), b.YES), verdict=Verdict.FAILED))
+    assert len(made) == 1
+    assert "broken" in detail(made[0])
+
+
+def test_issues_of_a_plan_are_shown() -> None:
+    """An error beside the outcomes (a definition that is not there) is shown too; a warning is not a failure."""
+    issue = {"severity": "error", "code": "not-found", "diagnostics": "no ActivityDefinition"}
+    applied = b.group(b.strategy(), b.leaf(b.rule("1"), b.NO), issues=(issue,))
+    assert "no ActivityDefinition" in detail(cards(applied)[0])
+    assert cards(replace(applied, issues=({**issue, "severity": "warning"},))) == ()
+
+
+def test_no_consensus_is_an_open_question() -> None:
+    """A proposal without consensus is never a suggestion nor the summary's advice."""
+    open_plan = b.rule("3.2", display="no-consensus")
+    made = cards(b.group(b.strategy(), b.leaf(open_plan, b.YES, resource=ORDER)))
+    assert made[0].summary == "Question s: open question, no consensus"
+    assert made[0].suggestions is None
+    assert "**Open questions (no consensus, not advice)**\n\n- Says 3.2 — level V" in detail(made[0])
+
+
+def test_background_supports_only() -> None:
+    """Ungraded text stands under a card and never makes one."""
+    background = b.leaf(b.rule("N1", display="background"), b.YES)
+    assert cards(b.group(b.strategy(), background)) == ()
+    made = cards(b.group(b.strategy(), b.leaf(b.rule("1"), b.YES), background))
+    assert "**Background**\n\n- Says N1" in detail(made[0])
+
+
+@pytest.mark.parametrize("outcome", [b.YES, b.FAILED, b.unknown("zeta")])
+def test_suppressed_is_never_shown(outcome: Outcome) -> None:
+    """A suppressed recommendation gives nothing, whatever its outcome."""
+    assert cards(b.group(b.strategy(), b.leaf(b.rule("9", display="suppressed"), outcome))) == ()
+
+
+def test_orders_become_a_suggestion() -> None:
+    """The realised orders of a recommendation can be accepted together."""
+    made = cards(b.group(b.strategy(), b.leaf(b.rule("1"), b.YES, resource=ORDER)))
+    assert made[0].selection_behavior == "any"
+    assert made[0].suggestions is not None
+    action = made[0].suggestions[0].actions
+    assert action is not None
+    assert action[0].resource == ORDER
+    assert action[0].description == "Create ServiceRequest: CT"
+
+
+@pytest.mark.parametrize(
+    ("priority", "indicator"),
+    [("routine", "info"), ("urgent", "warning"), ("asap", "warning"), ("stat", "critical")],
+)
+def test_priority_gives_the_indicator(priority: str, indicator: str) -> None:
+    """Each request priority has its indicator."""
+    assert cards(b.group(b.strategy(), b.leaf(b.rule("1", priority=priority), b.YES)))[0].indicator == indicator
+
+
+def test_order_is_urgency_then_strength() -> None:
+    """More urgent cards come first, then the stronger recommendation, then what is unknown."""
+    made = cards(
+        b.group(b.strategy("unknown"), b.leaf(b.rule("1"), b.unknown("zeta"))),
+        b.group(b.strategy("weak"), b.leaf(b.rule("2", strength="C"), b.YES)),
+        b.group(b.strategy("strong"), b.leaf(b.rule("3", strength="A"), b.YES)),
+        b.group(b.strategy("urgent"), b.leaf(b.rule("4", strength="C", priority="urgent"), b.YES)),
+    )
+    assert [card.summary for card in made] == [
+        "Do 4",
+        "Do 3",
+        "Do 2",
+        "Question unknown: cannot be decided yet, 1 missing",
+    ]
+
+
+def test_at_most_seven_and_nothing_lost() -> None:
+    """Beyond seven the last card holds the rest."""
+    applied = [b.group(b.strategy(f"s{n}"), b.leaf(b.rule(str(n)), b.YES)) for n in range(9)]
+    made = cards(*applied)
+    assert len(made) == LIMIT
+    assert made[-1].summary == "3 further topics"
+    everything = "\n".join(detail(card) for card in made)
+    assert all(f"Says {n}" in everything for n in range(9))
+
+
+def test_seven_stay_seven() -> None:
+    """Exactly seven decisions give seven cards of their own."""
+    applied = [b.group(b.strategy(f"s{n}"), b.leaf(b.rule(str(n)), b.YES)) for n in range(LIMIT)]
+    assert [card.summary for card in cards(*applied)] == [f"Do {n}" for n in range(LIMIT)]
+
+
+def test_uuids_are_stable_within_a_call_and_differ_between_calls() -> None:
+    """The same call gives the same uuids, another call others."""
+    applied = b.group(b.strategy(), b.leaf(b.rule("1"), b.YES, resource=ORDER))
+    first, again = cards(applied), cards(applied)
+    other = cards(applied, projection=replace(PROJECTION, seed="call-2"))
+    assert first == again
+    assert first[0].uuid != other[0].uuid
+    assert first[0].suggestions is not None
+    assert other[0].suggestions is not None
+    assert first[0].suggestions[0].uuid != other[0].suggestions[0].uuid
+
+
+VISITS = (
+    Visit(1, "to month 24", date(2025, 4, 10), date(2025, 5, 10), "completed", ("ct",), "guide:13", date(2025, 4, 20)),
+    Visit(2, "to month 24", date(2025, 7, 20), date(2025, 8, 20), "overdue", ("ct",), "guide:13"),
+    Visit(3, "to month 24", date(2025, 11, 20), date(2025, 12, 20), "scheduled", ("ct",), "guide:13"),
+)
+
+
+def careplan() -> dict[str, Any]:
+    """Return a care plan with contained orders."""
+    return {
+        "resourceType": "CarePlan",
+        "id": "cp",
+        "status": "draft",
+        "intent": "proposal",
+        "instantiatesCanonical": [f"{b.BASE}/PlanDefinition/r-13|1"],
+        "subject": {"reference": "Patient/p"},
+        "contained": [{**ORDER, "id": "o1"}],
+        "activity": [{"reference": {"reference": "#o1"}}],
+    }
+
+
+def test_follow_up_card() -> None:
+    """The schedule says what is overdue, and the care plan with its orders is one transaction."""
+    applied = b.group(b.strategy(), replace(b.leaf(b.rule("13"), b.YES, resource=ORDER), visits=VISITS))
+    made = cards(applied, projection=replace(PROJECTION, careplans=(careplan(),)))
+    assert made[0].summary == "Question s: overdue, 2025-07-20 to 2025-08-20"
+    assert made[0].indicator == "warning"
+    assert "| 2 | to month 24 | 2025-07-20 to 2025-08-20 | overdue |   |" in detail(made[0])
+    assert made[0].suggestions is not None
+    assert len(made[0].suggestions) == 1
+    actions = made[0].suggestions[0].actions
+    assert actions is not None
+    order, plan = (action.resource for action in actions)
+    assert order is not None
+    assert plan is not None
+    assert "contained" not in plan
+    assert plan["activity"][0]["reference"]["reference"] == f"ServiceRequest/{order['id']}"
+
+
+def test_gaps_are_said() -> None:
+    """Data that could not be read are named on every card."""
+    made = cards(
+        b.group(b.strategy(), b.leaf(b.rule("1"), b.YES)), projection=replace(PROJECTION, gaps=("observations: 500",))
+    )
+    assert "**Data that could not be read**\n\n- observations: 500" in detail(made[0])
+
+
+def test_override_reasons_and_app_link() -> None:
+    """Configured override reasons and the SMART link are on the card; its context is the opaque uuid."""
+    reasons = (OverrideReason(system="https://e.org/s", code="c", display="d"),)
+    projection = replace(PROJECTION, override_reasons=reasons, app_url="https://app.example.org/launch")
+    made = cards(b.group(b.strategy(), b.leaf(b.rule("1"), b.YES)), projection=projection)
+    assert made[0].override_reasons == reasons
+    assert made[0].links is not None
+    assert made[0].links[-1].type == "smart"
+    assert made[0].links[-1].app_context == made[0].uuid
+
+
+def test_recommendations_behind_cards() -> None:
+    """Each card uuid leads to the recommendations that apply in it."""
+    applied = b.group(b.strategy(), b.leaf(b.rule("1"), b.YES), b.leaf(b.rule("2"), b.NO))
+    (card,) = cards(applied)
+    assert recommendations_of([applied], PROJECTION) == {card.uuid: ("guide:1",)}
+
+
+def test_a_lone_recommendation_has_its_own_card() -> None:
+    """A recommendation plan applied without a strategy is its own decision."""
+    made = cards(b.leaf(b.rule("1"), b.YES))
+    assert made[0].summary == "Do 1"
+    assert made[0].source.label == "Guide 2025"
