@@ -1,0 +1,121 @@
+"""Public keys of the issuers: from a file, or from the one https address that is allow-listed for each.
+
+Keys are cached, fetched by one caller at a time, fetched again when an unknown `kid` turns up (not more often than the
+cool-down allows), and kept in use when the address does not answer. Nothing that a token names is ever fetched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, KeySet, RSAKey
+
+from fhir_cds.errors import FhirServerError, InputError
+from fhir_cds.fhir import codec
+from fhir_cds.server.settings import Issuer
+
+Key = ECKey | RSAKey
+Fetch = Callable[[str], Awaitable[bytes]]
+
+LIFE_SECONDS: Final = 3600.0
+COOL_DOWN_SECONDS: Final = 60.0
+SIZE_LIMIT: Final = 200_000
+TIMEOUT_SECONDS: Final = 5.0
+
+
+@dataclass(slots=True)
+class _Held:
+    """The keys of one issuer, when they were last asked for, and since when they are held."""
+
+    keys: dict[str, Key]
+    asked: float
+    held: float
+
+
+class Keys:
+    """The key cache; `monotonic` is the clock for ages, `fetch` reads an address."""
+
+    def __init__(self, fetch: Fetch | None = None, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._fetch = fetch or download
+        self._monotonic = monotonic
+        self._held: dict[str, _Held] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def find(self, issuer: Issuer, kid: str) -> Key | None:
+        """Return the key of an issuer with this id, None when it has none."""
+        held = self._held.get(issuer.iss)
+        if held is not None and kid in held.keys and self._monotonic() - held.held < LIFE_SECONDS:
+            return held.keys[kid]
+        async with self._locks.setdefault(issuer.iss, asyncio.Lock()):
+            held = await self._refresh(issuer, kid)
+        return held.keys.get(kid)
+
+    async def _refresh(self, issuer: Issuer, kid: str) -> _Held:
+        """Read the keys again unless another caller just did, or it was tried too recently."""
+        now = self._monotonic()
+        held = self._held.get(issuer.iss)
+        fresh = held is not None and now - held.held < LIFE_SECONDS
+        if held is not None and ((fresh and kid in held.keys) or now - held.asked < COOL_DOWN_SECONDS):
+            return held
+        try:
+            keys = parse(await self._read(issuer))
+        except (InputError, FhirServerError):
+            old = held.keys if held is not None else {}
+            renewed = _Held(old, now, held.held if held is not None else now - LIFE_SECONDS)
+        else:
+            renewed = _Held(keys, now, now)
+        self._held[issuer.iss] = renewed
+        return renewed
+
+    async def _read(self, issuer: Issuer) -> bytes:
+        """Return the JWK Set document of an issuer."""
+        if issuer.jwks_file is not None:
+            try:
+                return await asyncio.to_thread(issuer.jwks_file.read_bytes)
+            except OSError as error:
+                raise InputError(f"cannot be read: {error.strerror}", where=str(issuer.jwks_file)) from None
+        return await self._fetch(str(issuer.jku))
+
+
+def parse(document: bytes) -> dict[str, Key]:
+    """Return the EC and RSA keys of a JWK Set by key id; symmetric keys and keys without id are left out."""
+    value = codec.decode(document, where="JWK Set", limit=SIZE_LIMIT)
+    if not isinstance(value, dict) or not isinstance(value.get("keys"), list):
+        raise InputError("not a JWK Set", where="JWK Set")
+    found: dict[str, Key] = {}
+    for item in value["keys"]:
+        if not isinstance(item, dict) or item.get("kty") not in {"EC", "RSA"} or not isinstance(item.get("kid"), str):
+            continue
+        public = {name: part for name, part in item.items() if name not in {"d", "p", "q", "dp", "dq", "qi", "oth"}}
+        try:
+            (key,) = KeySet.import_key_set({"keys": [public]}).keys
+        except (JoseError, ValueError, TypeError, KeyError):
+            continue
+        if isinstance(key, (ECKey, RSAKey)):
+            found[item["kid"]] = key
+    return found
+
+
+async def download(url: str) -> bytes:
+    """Return what an https address holds, up to the size limit, without following redirects.
+
+    Raises FhirServerError when it does not answer in time or with another status than 200.
+    """
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
+            session.get(url, allow_redirects=False) as answer,
+        ):
+            if answer.status != 200:
+                raise FhirServerError("the key address did not answer with 200", http_status=answer.status)
+            body = await answer.content.read(SIZE_LIMIT + 1)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise FhirServerError(f"the key address cannot be read: {type(error).__name__}") from None
+    return body

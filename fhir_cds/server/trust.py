@@ -1,0 +1,186 @@
+"""Who may call: the CDS Hooks JWT (2.0 §Security), checked in the order iss, aud, times, tenant, signature, jti.
+
+Every failure is the same bare 401: a caller learns nothing about why. Only the reason's name goes to the log. In
+development mode there is no token, but only this machine can call: a loopback Host, and nothing forwarded by a proxy.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from joserfc import jws
+from joserfc.errors import JoseError
+from starlette.requests import Request
+
+from fhir_cds.errors import FhirCdsError, InputError
+from fhir_cds.fhir import codec
+from fhir_cds.server.keys import Keys
+from fhir_cds.server.settings import Issuer, Settings, is_loopback
+
+ALGORITHMS: Final = ("ES384", "RS384")
+TOKEN_LIMIT: Final = 8_000
+SEEN_LIMIT: Final = 200_000
+LOCAL: Final = "local"
+_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+
+log: Final = logging.getLogger("fhir_cds.server.trust")
+
+
+class UnauthorizedError(FhirCdsError):
+    """A call that is not accepted; `reason` is for the log, never for the caller."""
+
+    status = 401
+    code = "login"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("unauthorized")
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: the issuer, its tenant and the token's id (all may be logged)."""
+
+    iss: str
+    tenant: str | None = None
+    jti: str | None = None
+
+
+class Replay:
+    """The ids of tokens already used, until they expire; when full, the oldest go first."""
+
+    def __init__(self, limit: int = SEEN_LIMIT) -> None:
+        self._seen: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._limit = limit
+
+    def first_use(self, iss: str, jti: str, expires: float, now: float) -> bool:
+        """Return whether a token id was not seen before, and remember it."""
+        key = (iss, jti)
+        if self._seen.get(key, 0.0) > now:
+            return False
+        self._seen.pop(key, None)
+        self._seen[key] = expires
+        while self._seen and (len(self._seen) > self._limit or next(iter(self._seen.values())) <= now):
+            self._seen.popitem(last=False)
+        return True
+
+
+class Trust:
+    """The check of callers under some settings."""
+
+    def __init__(self, settings: Settings, keys: Keys | None = None) -> None:
+        self._settings = settings
+        self._issuers: Mapping[str, Issuer] = {issuer.iss: issuer for issuer in settings.issuers}
+        self._keys = keys or Keys()
+        self._replay = Replay()
+
+    async def authenticate(self, request: Request, now: float) -> Caller:
+        """Return who makes a call; raises UnauthorizedError. `now` is in seconds since the epoch."""
+        try:
+            if self._settings.development:
+                return self._local(request)
+            endpoint = f"{str(self._settings.public_url).rstrip('/')}{request.url.path}"
+            return await self._token(request.headers.get("authorization", ""), endpoint, now)
+        except UnauthorizedError as refused:
+            log.warning("call refused", extra={"reason": refused.reason, "path": request.url.path})
+            raise
+
+    def _local(self, request: Request) -> Caller:
+        """Return the caller on this machine."""
+        host = request.headers.get("host", "")
+        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        if not is_loopback(name):
+            raise UnauthorizedError("development mode answers to loopback names only")
+        if any(header in request.headers for header in _FORWARDED):
+            raise UnauthorizedError("development mode does not stand behind a proxy")
+        return Caller(LOCAL)
+
+    async def _token(self, authorization: str, endpoint: str, now: float) -> Caller:
+        """Return the caller that a Bearer token proves."""
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token or len(token) > TOKEN_LIMIT:
+            raise UnauthorizedError("no bearer token")
+        header, claims = _unverified(token)
+        if header.get("alg") not in ALGORITHMS:
+            raise UnauthorizedError("algorithm")
+        issuer = self._issuers.get(_text(claims, "iss"))
+        if issuer is None:
+            raise UnauthorizedError("issuer")
+        if issuer.jku is not None and header.get("jku", issuer.jku) != issuer.jku:
+            raise UnauthorizedError("jku")
+        audience = claims.get("aud")
+        if endpoint not in (audience if isinstance(audience, list) else [audience]):
+            raise UnauthorizedError("audience")
+        expires = self._times(claims, now)
+        tenant = claims.get("tenant")
+        if issuer.tenants and tenant not in issuer.tenants:
+            raise UnauthorizedError("tenant")
+        await self._signature(token, issuer, _text(header, "kid"))
+        jti = _text(claims, "jti")
+        if not self._replay.first_use(issuer.iss, jti, expires + self._settings.clock_skew_seconds, now):
+            raise UnauthorizedError("replay")
+        return Caller(issuer.iss, tenant if isinstance(tenant, str) else None, jti)
+
+    def _times(self, claims: Mapping[str, Any], now: float) -> float:
+        """Return when a token expires; refuses one that has, is from the future, or lives too long."""
+        skew = self._settings.clock_skew_seconds
+        issued, expires = _number(claims, "iat"), _number(claims, "exp")
+        if expires + skew <= now:
+            raise UnauthorizedError("expired")
+        if issued - skew > now or _number(claims, "nbf", issued) - skew > now:
+            raise UnauthorizedError("not yet valid")
+        if expires - issued > self._settings.token_life_seconds:
+            raise UnauthorizedError("life")
+        return expires
+
+    async def _signature(self, token: str, issuer: Issuer, kid: str) -> None:
+        """Verify the signature with the issuer's key of that id."""
+        key = await self._keys.find(issuer, kid)
+        if key is None:
+            raise UnauthorizedError("key")
+        try:
+            jws.deserialize_compact(token, key, algorithms=list(ALGORITHMS))
+        except (JoseError, ValueError, TypeError):
+            raise UnauthorizedError("signature") from None
+
+
+def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return header and claims of a compact JWS before its signature is checked."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise UnauthorizedError("form")
+    header, claims = (_part(part) for part in parts[:2])
+    return header, claims
+
+
+def _part(text: str) -> Mapping[str, Any]:
+    """Return the JSON object in one part of a token."""
+    try:
+        value = codec.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (InputError, binascii.Error, ValueError):
+        raise UnauthorizedError("form") from None
+    if not isinstance(value, dict):
+        raise UnauthorizedError("form")
+    return value
+
+
+def _text(members: Mapping[str, Any], name: str) -> str:
+    """Return a text claim that must be there."""
+    value = members.get(name)
+    if not isinstance(value, str) or not value:
+        raise UnauthorizedError(name)
+    return value
+
+
+def _number(members: Mapping[str, Any], name: str, default: float | None = None) -> float:
+    """Return a numeric date that must be there unless there is a default."""
+    value = members.get(name, default)
+    if value is None or isinstance(value, (str, bool, list, dict)):
+        raise UnauthorizedError(name)
+    return float(value)
