@@ -12,11 +12,11 @@ resources also stand on their own. Never send its resources back to a server as 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from fhir_cds.errors import InputError
-from fhir_cds.fhir import bundle, codec, ids, reference
+from fhir_cds.fhir import bundle, codec, ids, issues, reference
 from fhir_cds.fhir.rewrite import rewrite
 from fhir_cds.fhir.types import RESOURCE_TYPES, SUBJECT_ELEMENTS
 
@@ -71,12 +71,12 @@ def from_bundle(
     Raises InputError when it is not one, holds no Patient or several, holds another patient's data, has more pages, or
     reports an error of its source.
     """
-    held = bundle.read(document, where=where, bases=bases)
+    held = read_bundle(document, where=where, systems=systems, bases=bases)
     if held.next:
         raise InputError("the Bundle has more pages; give all of them in one Bundle", where=f"{where}.link")
-    if any(issue.get("severity") in {"error", "fatal"} for issue in held.issues):
+    if issues.grave(held.issues):
         raise InputError("the Bundle reports an error of its source, it may not be complete", where=where)
-    return from_resources(held.resources, subject=subject, systems=systems, bases=held.bases, where=where)
+    return assemble([(where, held.resources)], subject=subject)
 
 
 def from_ndjson(
@@ -109,19 +109,29 @@ def from_resources(
     Resources about something other than a patient (a device, a group) are left out. Raises InputError when there is no
     Patient, when there are several, when the Patient is not `subject`, or when a resource belongs to another patient.
     """
-    listed = bundle.merge(normalised(resources, systems=systems, bases=bases, where=where), where)
-    patients = [resource for resource in listed if resource["resourceType"] == "Patient"]
+    listed = normalised(resources, systems=systems, bases=bases, where=where)
+    return assemble([(where, listed)], subject=subject, gaps=gaps)
+
+
+def assemble(
+    sources: Sequence[tuple[str, Sequence[Resource]]], *, subject: str | None = None, gaps: Sequence[Gap] = ()
+) -> PatientRecord:
+    """Return the record of normalised resources from several places; the place is named in errors.
+
+    Raises as `from_resources`.
+    """
+    patients = bundle.merge(item for _, listed in sources for item in listed if item["resourceType"] == "Patient")
+    place = sources[0][0] if len(sources) == 1 else "record"
     if not patients:
-        raise InputError("holds no Patient", where=where)
+        raise InputError("holds no Patient", where=place)
     if len(patients) > 1:
-        raise InputError(f"holds {len(patients)} Patients, one is expected", where=where)
-    patient = patients[0]
-    own = reference.of(patient)
+        raise InputError(f"holds {len(patients)} Patients, one is expected", where=place)
+    own = reference.of(patients[0])
     if subject is not None and own != subject:
-        raise InputError("the Patient is not the one asked for", where=where)
-    identifiers = _identifiers(patient)
-    kept = tuple(resource for resource in listed if _belongs(resource, own, identifiers, where))
-    return PatientRecord(own, patient, kept, tuple(gaps))
+        raise InputError("the Patient is not the one asked for", where=place)
+    identifiers = _identifiers(patients[0])
+    kept = [item for where, listed in sources for item in listed if _belongs(item, own, identifiers, where)]
+    return PatientRecord(own, patients[0], bundle.merge(kept, place), tuple(gaps))
 
 
 def normalised(
@@ -136,22 +146,39 @@ def normalised(
     A contained resource `#m` of `X/1` becomes `Type/1.m` and references to it follow. Also the way to bring draft
     orders into the form the logic sees. Raises InputError for what is not an R4 resource.
     """
-    result: list[Resource] = []
+    found: list[Resource] = []
     for resource in resources:
         known = bundle.identified(resource, f"{where}.{_type_of(resource)}")
-        place = f"{where}.{known['resourceType']}"
-        contained = known.get("contained")
-        if not contained:
-            result.append(rewrite(known, {}, systems, bases, place))
+        found.append(rewrite(known, {}, systems, bases, f"{where}.{known['resourceType']}"))
+    return _lifted(found, where)
+
+
+def read_bundle(
+    document: Any, *, where: str, systems: Mapping[str, str] | None = None, bases: Collection[str] = ()
+) -> bundle.Held:
+    """Return what a Bundle holds (see `bundle.read`), its resources normalised as by `normalised`."""
+    held = bundle.read(document, where=where, systems=systems, bases=bases)
+    return replace(held, resources=tuple(_lifted(held.resources, where)))
+
+
+def _lifted(resources: Iterable[Resource], where: str) -> list[Resource]:
+    result: list[Resource] = []
+    for resource in resources:
+        if not resource.get("contained"):
+            result.append(resource)
             continue
+        place = f"{where}.{resource['resourceType']}"
+        inner = resource["contained"]
+        if not isinstance(inner, list):
+            raise InputError("a list is expected", where=f"{place}.contained")
         targets: dict[str, str] = {}
-        lifted: list[Resource] = []
-        for inner in contained if isinstance(contained, list) else ():
-            if isinstance(inner, dict) and inner.get("resourceType") != "Patient" and ids.is_id(inner.get("id")):
-                own = bundle.identified(inner, f"{place}.contained")
-                lifted.append({**own, "id": _inner_id(known["id"], own["id"])})
-                targets[f"#{own['id']}"] = reference.of(lifted[-1])
-        result += [rewrite(item, targets, systems, bases, place) for item in (known, *lifted)]
+        own: list[Resource] = []
+        for item in inner:
+            known = bundle.identified(item, f"{place}.contained")
+            if known["resourceType"] != "Patient" and "id" in item:
+                own.append({**known, "id": _inner_id(resource["id"], known["id"])})
+                targets[f"#{known['id']}"] = reference.of(own[-1])
+        result += [rewrite(item, targets, where=place) for item in (resource, *own)]
     return result
 
 
