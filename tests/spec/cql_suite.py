@@ -178,9 +178,7 @@ def report(results: Sequence[Result]) -> str:
 def main() -> int:
     """Run, print and tell by the exit status whether all is as expected."""
     if not SUITE.is_dir():
-        sys.stdout.write(
-            "The official CQL tests are not beside this repository (../shared/cql-tests); nothing was run.\n"
-        )
+        sys.stdout.write("The official CQL tests are not beside this repository (../shared/cql-tests): nothing run.\n")
         return 0
     results = run()
     wrong = surprises(results, exceptions())

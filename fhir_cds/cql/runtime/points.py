@@ -1,7 +1,8 @@
 """Neighbours and limits of the types that intervals are made of.
 
 CQL reference, "Successor", "Predecessor", "Minimum" and "Maximum": the step of an Integer or Long is 1, of a Decimal
-0.00000001, of a Quantity 1 when it is written without decimals, of a date or time one unit of its precision.
+0.00000001, of a Quantity that of its Decimal (ELM does not tell 5 from 5.0), of dates and times one unit of their
+precision.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from fhir_cds.cql.runtime.numbers import (
     STEP,
     Long,
     decimal,
-    decimals,
     integer,
     long,
 )
@@ -54,7 +54,7 @@ def _decimal(value: Decimal, sign: int) -> Decimal | None:
 
 
 def _quantity(value: Quantity, sign: int) -> Quantity | None:
-    moved = _decimal(value.value, sign) if decimals(value.value) else decimal(value.value + sign)
+    moved = _decimal(value.value, sign)
     return None if moved is None else Quantity(moved, value.unit)
 
 

@@ -227,9 +227,9 @@ Temporal = Date | DateTime | Time
 TAIL_MS: Final = (0, 0, DAY_MS - 1, 3_599_999, 59_999, 999, 0)
 
 
-def decimal_seconds(value: DateTime | Time) -> DateTime | Time:
+def decimal_seconds(value: Temporal) -> Temporal:
     """Return a value known to the second as the same value with 0 milliseconds; any other unchanged."""
-    if value.precision != SECOND:
+    if isinstance(value, Date) or value.precision != SECOND:
         return value
     if isinstance(value, Time):
         return Time(MILLISECOND, value.lo, value.lo)

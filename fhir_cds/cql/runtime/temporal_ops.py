@@ -18,11 +18,13 @@ from fhir_cds.cql.runtime.temporal import (
     HOUR,
     MILLISECOND,
     PRECISION_INDEX,
+    SECOND,
     UNIT_MS,
     Date,
     DateTime,
     Temporal,
     Time,
+    decimal_seconds,
     key,
     to_datetime,
 )
@@ -121,10 +123,14 @@ def _whole(start: int, stop: int, unit: str) -> int:
 
 
 def _moments(value: Temporal, offset: int) -> tuple[int, int]:
-    """Return the first and last moment of a value in milliseconds of local time."""
+    """Return the first and last moment of a value in milliseconds of local time.
+
+    Seconds and milliseconds are one decimal precision here, so a value known to the second is one moment.
+    """
     if isinstance(value, Date):
         return value.lo * DAY_MS, value.hi * DAY_MS
-    return value.lo + offset * 60_000, value.hi + offset * 60_000
+    shift = offset * 60_000
+    return value.lo + shift, (value.lo if value.precision == SECOND else value.hi) + shift
 
 
 def duration_between(left: Any, right: Any, precision: str) -> int | Uncertainty | None:
@@ -144,6 +150,9 @@ def difference_between(left: Any, right: Any, precision: str) -> int | Uncertain
         return None
     if precision == "week":
         low, high, least, greatest = (_week(day) for day in keys(left, right, DAY))
+    elif precision == "millisecond":
+        one, other = aligned(left, right)
+        low, high, least, greatest = keys(decimal_seconds(one), decimal_seconds(other), MILLISECOND)
     else:
         low, high, least, greatest = keys(left, right, PRECISION_INDEX[precision])
     return uncertain(least - high, greatest - low)
