@@ -12,9 +12,10 @@ from functools import cmp_to_key
 from typing import Any, Final
 
 from fhir_cds.cql.runtime import calendar_arithmetic, quantity
+from fhir_cds.cql.runtime.boundaries import not_after
 from fhir_cds.cql.runtime.calendar_arithmetic import TIME_UNITS
 from fhir_cds.cql.runtime.comparison import less_or_equal, order
-from fhir_cds.cql.runtime.interval import Interval, end, start
+from fhir_cds.cql.runtime.interval import Interval, end, end_span, start, start_span
 from fhir_cds.cql.runtime.numbers import CONTEXT, Long, decimals, integer, long
 from fhir_cds.cql.runtime.points import successor
 from fhir_cds.cql.runtime.quantity import Quantity
@@ -48,43 +49,50 @@ def later_end(left: Interval, right: Interval) -> Interval | None:
     return None if sign is None else right if sign < 0 else left
 
 
-def known_intervals(source: list[Interval | None]) -> list[Interval]:
-    """Return the intervals of a list whose start and end are known, by start and then end."""
+def sorted_intervals(source: list[Interval | None]) -> list[Interval]:
+    """Return the intervals of a list by start and then end, without nulls and those of which nothing is known."""
 
     def compare(left: Interval, right: Interval) -> int:
         return order(start(left), start(right)) or order(end(left), end(right)) or 0
 
-    whole = [one for one in source if one is not None and start(one) is not None and end(one) is not None]
-    return sorted(whole, key=cmp_to_key(compare))
+    known = [one for one in source if one is not None and not (start(one) is None and end(one) is None)]
+    return sorted(known, key=cmp_to_key(compare))
 
 
 # ------------------------------------------------------------------------------------------------------- collapse
 
 
 def collapse(source: list[Interval | None] | None, per: Quantity | None = None) -> list[Interval] | None:
-    """Return the fewest intervals that cover those given, merging what overlaps, meets or is at most `per` apart."""
+    """Return the fewest intervals that cover those given, merging what overlaps, meets or is at most `per` apart.
+
+    Intervals of which that is not known stay apart.
+    """
     if source is None:
         return None
     merged: list[Interval] = []
-    for one in known_intervals(source):
+    for one in sorted_intervals(source):
         if merged and _joins(merged[-1], one, per):
             last = merged.pop()
-            longest = later_end(last, one) or last
-            merged.append(
-                Interval(
-                    last.low, longest.high, last.low_closed, longest.high_closed, last.point_type or one.point_type
-                )
-            )
+            high, closed = _later_end(last, one)
+            merged.append(Interval(last.low, high, last.low_closed, closed, last.point_type or one.point_type))
         else:
             merged.append(one)
     return merged
 
 
+def _later_end(left: Interval, right: Interval) -> tuple[Any, bool]:
+    """Return the bound (value, closed) of the interval that ends last; an unknown one when that is open."""
+    longest = later_end(left, right)
+    return (None, False) if longest is None else (longest.high, longest.high_closed)
+
+
 def _joins(last: Interval, following: Interval, per: Quantity | None) -> bool:
     """Tell whether the second interval starts in, or right after, the first."""
     reached, begins = end(last), start(following)
-    if less_or_equal(begins, reached) is True:
+    if not_after(start_span(following), end_span(last)) is True:
         return True
+    if reached is None or begins is None:
+        return False
     if per is None:
         return less_or_equal(begins, successor(reached)) is True
     if isinstance(reached, TEMPORAL):
@@ -108,18 +116,20 @@ def _plus(point: Any, per: Quantity) -> Any:
 
 
 def expand(source: Any, per: Quantity | None = None) -> list[Any] | None:
-    """Return the pieces of size `per` of a list of intervals, or the first points of the pieces of one interval."""
+    """Return the pieces of size `per` of a list of intervals, or the first points of the pieces of one interval.
+
+    Null when a start or end is not known; raises ValueError when there would be too many pieces.
+    """
     if source is None:
         return None
-    if isinstance(source, Interval):
-        return [piece.low for piece in _pieces([source], per)]
-    return list(_pieces(source, per))
+    intervals = sorted_intervals([source] if isinstance(source, Interval) else source)
+    if any(start(one) is None or end(one) is None for one in intervals):
+        return None
+    pieces = list(_pieces(intervals, _default_per(intervals) if per is None else per))
+    return [piece.low for piece in pieces] if isinstance(source, Interval) else pieces
 
 
-def _pieces(source: list[Interval | None], per: Quantity | None) -> Iterator[Interval]:
-    intervals = known_intervals(source)
-    if per is None:
-        per = _default_per(intervals)
+def _pieces(intervals: list[Interval], per: Quantity | None) -> Iterator[Interval]:
     if per is not None and per.value <= 0:
         raise ValueError("expand: the size after 'per' must be above zero")
     count = 0
