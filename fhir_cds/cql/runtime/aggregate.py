@@ -55,10 +55,7 @@ def _extreme(better: Callable[[Any, Any], bool | None], python: Callable[[list[A
             elif answer is None:
                 undecided.append(value)
         # What was open against an earlier candidate may be decided against the last one.
-        for value in undecided:
-            if better(value, best):
-                best = value
-        return None if any(better(value, best) is None for value in undecided if value is not best) else best
+        return None if any(better(value, best) is None for value in undecided) else best
 
     return extreme
 

@@ -119,7 +119,7 @@ def _binary(sign: str, a: Any, b: Any) -> Any:
     if isinstance(a, int | Decimal) and isinstance(b, int | Decimal):
         x, y = to_decimal(a), to_decimal(b)
         return decimal(CONTEXT.multiply(x, y)) if sign == "*" else quantity.plain(x, y, sign)
-    if isinstance(a, Uncertainty) or isinstance(b, Uncertainty):
+    if sign in ("+", "-", "*") and (isinstance(a, Uncertainty) or isinstance(b, Uncertainty)):
         return uncertainty.lift(lambda x, y: _binary(sign, x, y), a, b)
     raise mismatch(_NAMES[sign], a, b)
 
@@ -218,6 +218,8 @@ def _next(name: str, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return Successor or Predecessor; it raises at the end of the type's range."""
 
     def following(a: Any) -> Any:
+        if isinstance(a, Quantity):
+            return Quantity(following(a.value), a.unit)
         found = step(a)
         if found is None and a is not None:
             raise ArithmeticError(f"{name} is out of the range of {type(a).__name__}")

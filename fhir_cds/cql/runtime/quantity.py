@@ -8,7 +8,7 @@ as one (CQL 1.5, "Quantity", "Equal", "Equivalent"). A quantity with an invalid 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import ROUND_FLOOR, Context, Decimal
+from decimal import Context, Decimal
 from fractions import Fraction
 from functools import lru_cache
 from typing import Final
@@ -197,8 +197,3 @@ def _with_unit(value: Decimal | None, left: str, right: str, sign: int) -> Quant
         return Quantity(value, right)
     unit = ucum.combine(CALENDAR.get(left, left), CALENDAR.get(right, right), sign)
     return None if unit is None or unit_of(unit) is None else Quantity(value, unit)
-
-
-def whole(value: Decimal) -> int:
-    """Return the integer part, rounded towards minus infinity."""
-    return int(value.to_integral_value(ROUND_FLOOR))

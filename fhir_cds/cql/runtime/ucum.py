@@ -107,7 +107,7 @@ def parse(expression: str) -> Terms:
 
 
 def combine(left: str, right: str, sign: int) -> str | None:
-    """Return the unit of a product (`sign` 1) or quotient (-1), in shortest form; `None` when one is not valid."""
+    """Return the unit of a product (`sign` 1) or quotient (-1), in shortest form; `None` for bad grammar."""
     if right == "1" and sign == 1:
         return left
     try:
@@ -119,15 +119,18 @@ def combine(left: str, right: str, sign: int) -> str | None:
 
 def text(terms: Terms) -> str:
     """Return terms as a UCUM expression: `a.b2/c/d2`, "1" when there are none."""
-    above = ".".join(_power(atom, exponent) for atom, exponent in terms if exponent > 0)
-    below = "".join("/" + _power(atom, -exponent) for atom, exponent in terms if exponent < 0)
+    single = [term for atom, exponent in terms for term in _powers(atom, exponent)]
+    above = ".".join(text for text, positive in single if positive)
+    below = "".join(f"/{text}" for text, positive in single if not positive)
     return above + below or "1"
 
 
-def _power(atom: str, exponent: int) -> str:
-    if exponent == 1:
-        return atom
-    return ".".join([atom] * exponent) if atom.isdigit() else f"{atom}{exponent}"
+def _powers(atom: str, exponent: int) -> list[tuple[str, bool]]:
+    """Return a power as written, with whether it is above the line; a factor is repeated: `22` is another number."""
+    size = abs(exponent)
+    if atom.isdigit():
+        return [(atom, exponent > 0)] * size
+    return [(atom if size == 1 else f"{atom}{size}", exponent > 0)]
 
 
 def _merged(terms: list[tuple[str, int]]) -> Terms:

@@ -1,0 +1,124 @@
+"""Conversions between types."""
+
+from decimal import Decimal as D
+from types import SimpleNamespace
+
+import pytest
+
+from fhir_cds.cql.runtime.clinical import Code, Concept
+from fhir_cds.cql.runtime.conversion import OPERATORS, STATEFUL
+from fhir_cds.cql.runtime.numbers import Long
+from fhir_cds.cql.runtime.quantity import Quantity, Ratio
+from fhir_cds.cql.runtime.temporal import Date, DateTime, Time
+
+STATE = SimpleNamespace(now=DateTime.of((2024, 3, 1), 60), offset=60)
+CODE = Code("1", "s", None, "One")
+
+
+def call(operator: str, *operands: object) -> object:
+    """Call an operator, with the state where it needs one."""
+    return OPERATORS[operator](STATE, *operands) if operator in STATEFUL else OPERATORS[operator](*operands)
+
+
+@pytest.mark.parametrize(
+    ("operator", "operand", "expected"),
+    [
+        ("ToBoolean", "YES", True),
+        ("ToBoolean", "0", False),
+        ("ToBoolean", "maybe", None),
+        ("ToBoolean", 1, True),
+        ("ToBoolean", D("0.0"), False),
+        ("ToBoolean", 2, None),
+        ("ToBoolean", True, True),
+        ("ToInteger", "-25", -25),
+        ("ToInteger", "2147483648", None),
+        ("ToInteger", "1.0", None),
+        ("ToInteger", True, 1),
+        ("ToInteger", Long(5), 5),
+        ("ToInteger", D(5), None),
+        ("ToLong", "2147483648", Long(2147483648)),
+        ("ToLong", 5, Long(5)),
+        ("ToLong", "x", None),
+        ("ToLong", D(5), None),
+        ("ToDecimal", "+25.5", D("25.5")),
+        ("ToDecimal", "1e5", None),
+        ("ToDecimal", 5, D(5)),
+        ("ToDecimal", Long(5), D(5)),
+        ("ToDecimal", D("0.123456789"), D("0.12345679")),
+        ("ToDecimal", [], None),
+        ("ToQuantity", "5.5 'cm'", Quantity(D("5.5"), "cm")),
+        ("ToQuantity", "5.5'cm'", Quantity(D("5.5"), "cm")),
+        ("ToQuantity", "5", Quantity(D(5))),
+        ("ToQuantity", "5 days", Quantity(D(5), "days")),
+        ("ToQuantity", "5 mg", None),
+        ("ToQuantity", "5 'nonsense'", None),
+        ("ToQuantity", "five", None),
+        ("ToQuantity", 5, Quantity(D(5))),
+        ("ToQuantity", Quantity(D(5)), Quantity(D(5))),
+        ("ToQuantity", Ratio(Quantity(D(1), "g"), Quantity(D(2), "L")), Quantity(D("0.5"), "g/L")),
+        ("ToRatio", "1 'mg':2 'mL'", Ratio(Quantity(D(1), "mg"), Quantity(D(2), "mL"))),
+        ("ToRatio", "1 'mg'", None),
+        ("ToRatio", Ratio(Quantity(D(1)), Quantity(D(2))), Ratio(Quantity(D(1)), Quantity(D(2)))),
+        ("ToRatio", 5, None),
+        ("ToString", True, "true"),
+        ("ToString", -5, "-5"),
+        ("ToString", Long(5), "5"),
+        ("ToString", D(5), "5.0"),
+        ("ToString", D("18.55"), "18.55"),
+        ("ToString", Quantity(D(125), "cm"), "125 'cm'"),
+        ("ToString", Date.of(2020, 5), "2020-05"),
+        ("ToString", "a", "a"),
+        ("ToDate", "2014-01", Date.of(2014, 1)),
+        ("ToDate", "2014/01", None),
+        ("ToDate", DateTime.of((2014, 1, 2, 3), 0), Date.of(2014, 1, 2)),
+        ("ToDate", 5, None),
+        ("ToDateTime", "2014-01-01", DateTime.of((2014, 1, 1), 60)),
+        ("ToDateTime", Date.of(2014), DateTime.of((2014,), 60)),
+        ("ToDateTime", 5, None),
+        ("ToTime", "T14:30:00.0+05:30", Time.of((14, 30, 0, 0))),
+        ("ToTime", "14-30", None),
+        ("ToTime", DateTime.of((2014, 1, 1, 8, 30), 0), Time.of((8, 30))),
+        ("ToTime", DateTime.of((2014, 1, 1), 0), None),
+        ("ToTime", 5, None),
+        ("ToConcept", CODE, Concept((CODE,), "One")),
+        ("ToConcept", [CODE, None], Concept((CODE,))),
+        ("ToConcept", 5, None),
+        ("ToChars", "ab", ["a", "b"]),
+        ("ToList", 5, [5]),
+        ("ConvertsToInteger", "5", True),
+        ("ConvertsToInteger", "x", False),
+        ("ConvertsToDateTime", "2014-01-01", True),
+        ("ConvertsToDateTime", "2014/01/01", False),
+    ],
+)
+def test_conversions(operator: str, operand: object, expected: object):
+    """Each conversion gives the value and the type that the CQL reference says, null where there is none."""
+    result = call(operator, operand)
+    assert result == expected
+    assert type(result) is type(expected)
+
+
+@pytest.mark.parametrize("operator", sorted(set(OPERATORS) - {"ToList"}))
+def test_null_converts_to_null(operator: str):
+    """Null in, null out; only ToList makes an empty list of it."""
+    operands = (None, "System.Integer") if operator in ("Convert", "CanConvert") else (None,)
+    if operator.endswith("ConvertQuantity"):
+        operands = (None, "mg")
+    assert call(operator, *operands) is None
+    assert call("ToList", None) == []
+
+
+def test_convert_to_a_named_type():
+    """Convert and CanConvert take the name of a system type; another name is an error."""
+    assert call("Convert", "5", "{urn:hl7-org:elm-types:r1}Integer") == 5
+    assert call("Convert", "2020", "System.DateTime") == DateTime.of((2020,), 60)
+    assert call("CanConvert", "x", "System.Integer") is False
+    with pytest.raises(TypeError, match="FHIR.Patient"):
+        call("Convert", "x", "FHIR.Patient")
+
+
+def test_convert_quantity():
+    """Quantities convert between units of one dimension."""
+    assert call("ConvertQuantity", Quantity(D(5), "mg/dL"), "g/L") == Quantity(D("0.05"), "g/L")
+    assert call("CanConvertQuantity", Quantity(D(5), "mg"), "m") is False
+    assert call("CanConvertQuantity", Quantity(D(5), "mg"), "g") is True
