@@ -1,6 +1,6 @@
 """Aggregate operators; laws by property."""
 
-from decimal import Decimal as D
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ values = st.lists(st.none() | st.decimals(min_value=1, max_value=1000, places=3)
 
 def q(value: str, unit: str = "mg") -> Quantity:
     """Return a quantity."""
-    return Quantity(D(value), unit)
+    return Quantity(Decimal(value), unit)
 
 
 @pytest.mark.parametrize(
@@ -50,25 +50,25 @@ def q(value: str, unit: str = "mg") -> Quantity:
         ("Max", [Date.of(2020), Date.of(2020, 12, 30), Date.of(2020, 12)], None),
         ("Max", [Date.of(2019, 12), Date.of(2020), Date.of(2020, 5, 1), Date.of(2021, 1)], Date.of(2021, 1)),
         ("Max", None, None),
-        ("Avg", [1, 2], D("1.5")),
+        ("Avg", [1, 2], Decimal("1.5")),
         ("Avg", [q("1"), q("1", "g")], q("500.5")),
         ("Avg", [q("1"), q("1", "m")], None),
-        ("Median", [D(6), D(1), D(2), D(3)], D("2.5")),
-        ("Median", [3, 1, 2], D(2)),
+        ("Median", [Decimal(6), Decimal(1), Decimal(2), Decimal(3)], Decimal("2.5")),
+        ("Median", [3, 1, 2], Decimal(2)),
         ("Mode", [2, 1, 8, 2, 9, 1, 9, 9], 9),
-        ("Mode", [D("1.0"), 2, D("1.00")], D("1.0")),
+        ("Mode", [Decimal("1.0"), 2, Decimal("1.00")], Decimal("1.0")),
         ("Mode", [Date.of(2020), Date.of(2020)], Date.of(2020)),
         ("Mode", [q("1", "nonsense"), q("1", "nonsense"), q("2")], q("1", "nonsense")),
         ("Mode", [], None),
-        ("Variance", [1, 2, 3, 4, 5], D("2.5")),
+        ("Variance", [1, 2, 3, 4, 5], Decimal("2.5")),
         ("Variance", [1], None),
         ("Variance", [q("1"), q("2"), q("3"), q("4"), q("5")], q("2.5")),
-        ("PopulationVariance", [1, 2, 3, 4, 5], D(2)),
-        ("StdDev", [1, 2, 3, 4, 5], D("1.58113883")),
+        ("PopulationVariance", [1, 2, 3, 4, 5], Decimal(2)),
+        ("StdDev", [1, 2, 3, 4, 5], Decimal("1.58113883")),
         ("StdDev", [1], None),
-        ("PopulationStdDev", [1, 2, 3, 4, 5], D("1.41421356")),
-        ("GeometricMean", [2, 8], D(4)),
-        ("GeometricMean", [0, 8], D(0)),
+        ("PopulationStdDev", [1, 2, 3, 4, 5], Decimal("1.41421356")),
+        ("GeometricMean", [2, 8], Decimal(4)),
+        ("GeometricMean", [0, 8], Decimal(0)),
         ("GeometricMean", [-2, 8], None),
         ("GeometricMean", [None], None),
     ],
@@ -81,23 +81,23 @@ def test_aggregates(operator: str, source: object, expected: object):
 
 
 @given(values)
-def test_order_of_statistics(source: list[D | None]):
+def test_order_of_statistics(source: list[Decimal | None]):
     """Min <= median, mean <= max, and the geometric mean is not above the mean."""
     low, high = OPERATORS["Min"](source), OPERATORS["Max"](source)
     mean, median, geometric = (OPERATORS[name](source) for name in ("Avg", "Median", "GeometricMean"))
     if low is None:
         assert (high, mean, median, geometric) == (None, None, None, None)
         return
-    slack = D("0.00000001")
+    slack = Decimal("0.00000001")
     assert low <= median <= high
     assert low - slack <= mean <= high + slack
     assert geometric <= mean + slack
 
 
 @given(values)
-def test_the_deviation_is_the_root_of_the_variance(source: list[D | None]):
+def test_the_deviation_is_the_root_of_the_variance(source: list[Decimal | None]):
     """StdDev squared is Variance, up to rounding."""
     variance, deviation = OPERATORS["Variance"](source), OPERATORS["StdDev"](source)
     assert (variance is None) == (deviation is None)
     if variance is not None:
-        assert abs(deviation * deviation - variance) < D("0.001")
+        assert abs(deviation * deviation - variance) < Decimal("0.001")
