@@ -42,6 +42,7 @@ def _sibling(name: str) -> Any:
     if spec is None or spec.loader is None:
         raise ImportError(name)
     module = module_from_spec(spec)
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 

@@ -361,6 +361,8 @@ def _parse_common(text: str, default_offset: int) -> DateTime | None:
     except ValueError:
         return None
     zone = moment.utcoffset()
+    if text[19:20] == "," or (zone is not None and text[-1] != "Z" and (text[-3] != ":" or text[-2] > "5")):
+        return None
     if zone is None:
         offset = default_offset
         span = moment - _EPOCH
