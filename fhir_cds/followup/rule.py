@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
-from fhir_cds.followup.calendar import NO_TIME, Days, Step
+from fhir_cds.fhir.dates import DateRange
+from fhir_cds.reasoning.steps import NO_TIME, Step
 
 COMPLETED: Final = "completed"
 DUE: Final = "due"
@@ -42,7 +43,7 @@ class Phase:
 class Event:
     """An examination or scan that was done: its day (or days, when imprecise) and the resource that says so."""
 
-    days: Days
+    days: DateRange
     resource: str | None = None
 
 
@@ -63,7 +64,7 @@ class Slot:
 class _At:
     """Where planning stands: `elapsed` after `origin`, in phase number `index`; `nominal` = counted from the anchor."""
 
-    origin: Days
+    origin: DateRange
     elapsed: Step
     index: int
     nominal: bool
@@ -71,7 +72,7 @@ class _At:
 
 def visits(
     phases: Sequence[Phase],
-    anchor: Days,
+    anchor: DateRange,
     events: Sequence[Event],
     now: date,
     *,
@@ -85,8 +86,8 @@ def visits(
     `end` ends the surveillance: a window still open then is dropped. An open phase is planned up to `horizon` after the
     anchor, and always up to the first visit after `now`.
     """
-    until = max(horizon.after(anchor.last), now)
-    past = sorted((e for e in events if e.days.first <= min(now, end or now)), key=_order)
+    until = max(horizon.after(anchor.latest), now)
+    past = sorted((e for e in events if e.days.earliest <= min(now, end or now)), key=_order)
     planned: list[Slot] = []
     following = _next(phases, anchor, _At(anchor, phases[0].start, 0, nominal=True), None)
     while following is not None:
@@ -94,8 +95,10 @@ def visits(
         following = _next(phases, anchor, at, slot)
         slot = _completed(slot, _opens(following[0], tolerance) if following else None, past, tolerance)
         if slot.done is not None:
-            past = [event for event in past if event.days.first > slot.done]
-            following = _next(phases, anchor, _At(Days(slot.done, slot.done), NO_TIME, at.index, nominal=False), slot)
+            past = [event for event in past if event.days.earliest > slot.done]
+            following = _next(
+                phases, anchor, _At(DateRange(slot.done, slot.done), NO_TIME, at.index, nominal=False), slot
+            )
         planned.append(slot)
         if slot.earliest > until:
             break
@@ -105,38 +108,38 @@ def visits(
     return tuple(s for s in dated if end is None or s.status == COMPLETED or _closes(s, tolerance) < end)
 
 
-def _next(phases: Sequence[Phase], anchor: Days, at: _At, last: Slot | None) -> tuple[Slot, _At] | None:
+def _next(phases: Sequence[Phase], anchor: DateRange, at: _At, last: Slot | None) -> tuple[Slot, _At] | None:
     """Return the window after `last`, as planned before anything is known of what was done; None after the last phase.
 
     Where a new phase begins inside the last window of the one before, its visits start behind that window.
     """
-    floor = (at.elapsed + last.phase.width if last and last.done is None else at.elapsed).after(at.origin.first)
+    floor = (at.elapsed + last.phase.width if last and last.done is None else at.elapsed).after(at.origin.earliest)
     while (entered := _enter(phases, anchor, at)) is not None:
         phase = phases[entered.index]
-        earliest = (entered.elapsed + phase.shorter).after(entered.origin.first)
-        latest = (entered.elapsed + phase.longer).after(entered.origin.last)
+        earliest = (entered.elapsed + phase.shorter).after(entered.origin.earliest)
+        latest = (entered.elapsed + phase.longer).after(entered.origin.latest)
         at = replace(entered, elapsed=entered.elapsed + phase.shorter)
         if last is None or last.phase is phase or earliest > floor:
             return Slot(last.number + 1 if last else 1, phase, earliest, latest), at
     return None
 
 
-def _enter(phases: Sequence[Phase], anchor: Days, at: _At) -> _At | None:
+def _enter(phases: Sequence[Phase], anchor: DateRange, at: _At) -> _At | None:
     """Return `at` in the phase in which its next interval begins; None after the last phase.
 
     With an imprecise anchor the denser phase is kept as long as it can be in force.
     """
-    index, at_day = at.index, at.elapsed.after(at.origin.first)
+    index, at_day = at.index, at.elapsed.after(at.origin.earliest)
     while (closing := phases[index].end) is not None:
-        if at_day < closing.after(anchor.first if at.nominal else anchor.last):
+        if at_day < closing.after(anchor.earliest if at.nominal else anchor.latest):
             break
         index += 1
         if index == len(phases):
             return None
         start = phases[index].start
-        if at.nominal or at_day < start.after(anchor.first):
+        if at.nominal or at_day < start.after(anchor.earliest):
             at = _At(anchor, start, index, nominal=True)
-            at_day = start.after(anchor.first)
+            at_day = start.after(anchor.earliest)
     return replace(at, index=index)
 
 
@@ -161,13 +164,13 @@ def _completed(slot: Slot, next_opens: date | None, past: Sequence[Event], toler
     matching = [
         event
         for event in past
-        if event.days.last >= opens
-        and (next_opens is None or event.days.first < next_opens or event.days.first <= closes)
+        if event.days.latest >= opens
+        and (next_opens is None or event.days.earliest < next_opens or event.days.earliest <= closes)
     ]
     if not matching:
         return slot
-    event = next((e for e in matching if e.days.exact), matching[0])
-    return replace(slot, status=COMPLETED, done=max(event.days.first, opens), event=event)
+    event = next((e for e in matching if e.days.is_exact), matching[0])
+    return replace(slot, status=COMPLETED, done=max(event.days.earliest, opens), event=event)
 
 
 def _status(slot: Slot, now: date, tolerance: Step) -> str:
@@ -179,4 +182,4 @@ def _status(slot: Slot, now: date, tolerance: Step) -> str:
 
 
 def _order(event: Event) -> tuple[date, date, str]:
-    return event.days.first, event.days.last, event.resource or ""
+    return event.days.earliest, event.days.latest, event.resource or ""

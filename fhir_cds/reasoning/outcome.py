@@ -51,8 +51,8 @@ class Outcome:
 class AppliedAction:
     """One PlanDefinition.action after `$apply`, applicable or not (consumers choose what to show).
 
-    `path` is the FHIRPath of the action in its plan (`PlanDefinition.action[0].action[1]`), `definition` the action as
-    authored, `values` the action after dynamicValue; `resource` is the realised request, `nested` the plan applied in it.
+    `path` is the FHIRPath of the action in its plan (`PlanDefinition.action[0].action[1]`), `definition` the action
+    as authored, `values` the action after dynamicValue; `resource` is the realised request, `nested` the plan applied.
     """
 
     id: str

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import date, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_cds.followup.calendar import NO_TIME, Days, Step, days_of
+from fhir_cds.fhir.dates import DateRange, date_range
 from fhir_cds.followup.rule import COMPLETED, DUE, OVERDUE, SCHEDULED, Event, Phase, Slot, visits
+from fhir_cds.reasoning.steps import NO_TIME, Step
 
 MONTH = Step(months=1)
 PHASES = (
@@ -20,8 +22,8 @@ PHASES = (
 HORIZON = Step(months=120)
 
 
-def on(text: str) -> Days:
-    days = days_of(text)
+def on(text: str) -> DateRange:
+    days = date_range(text)
     assert days is not None
     return days
 
@@ -195,23 +197,23 @@ def test_no_overlap_no_gap_monotone(anchor: date, later: int, gaps: list[int]) -
     done, day = [], anchor
     for gap in gaps:
         day += timedelta(days=gap)
-        done.append(Event(Days(day, day)))
+        done.append(Event(DateRange(day, day)))
     now = anchor + timedelta(days=later)
-    slots = visits(PHASES, Days(anchor, anchor), done, now, tolerance=Step(days=14), horizon=HORIZON)
+    slots = visits(PHASES, DateRange(anchor, anchor), done, now, tolerance=Step(days=14), horizon=HORIZON)
     assert slots[0].earliest == Step(3).after(anchor)
-    for one, two in zip(slots, slots[1:], strict=False):
+    for one, two in itertools.pairwise(slots):
         assert one.earliest <= one.latest < two.earliest
         start = one.done or one.earliest
         assert two.earliest > start
         assert two.earliest <= two.phase.shorter.after(start) + timedelta(days=3)
         assert two.number == one.number + 1
-    assert slots == visits(PHASES, Days(anchor, anchor), done[::-1], now, tolerance=Step(days=14), horizon=HORIZON)
+    assert slots == visits(PHASES, DateRange(anchor, anchor), done[::-1], now, tolerance=Step(days=14), horizon=HORIZON)
 
 
 @given(anchor=DAYS, now=DAYS)
 def test_every_day_has_one_answer(anchor: date, now: date) -> None:
     """Statuses run overdue, due, scheduled in time, with at most one visit due when nothing was done."""
-    slots = visits(PHASES, Days(anchor, anchor), (), now, tolerance=Step(days=14), horizon=HORIZON)
+    slots = visits(PHASES, DateRange(anchor, anchor), (), now, tolerance=Step(days=14), horizon=HORIZON)
     rank = {OVERDUE: 0, DUE: 1, SCHEDULED: 2}
     ranks = [rank[s.status] for s in slots]
     assert ranks == sorted(ranks)

@@ -1,0 +1,216 @@
+"""Applying the actions of a plan: conditions, groups, definitions, dynamic values (apply.md CO, GR, DF).
+
+Actions come out in the order of the plan, applicable or not. What is below an action that does not apply, is unknown or
+failed is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from fhir_cds.fhir import ids
+from fhir_cds.reasoning import activity, conditions, dynamic, goals, participants, plans
+from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Outcome, Verdict
+from fhir_cds.reasoning.plans import Placed
+from fhir_cds.reasoning.session import Session
+
+PERTAINS_TO_GOAL: Final = "http://hl7.org/fhir/StructureDefinition/resource-pertainsToGoal"
+COLLECT: Final = "collect-information"
+_CPG_ACTIVITY: Final = "http://hl7.org/fhir/uv/cpg/CodeSystem/cpg-activity-type"
+_SUBJECT: Final = "Patient"
+
+
+@dataclass(frozen=True, slots=True)
+class _Defined:
+    """What the definition of an action came to."""
+
+    definition: Json | None = None
+    resource: dict[str, Any] | None = None
+    nested: Applied | None = None
+    reference: dict[str, Any] | None = None
+
+
+_NOTHING: Final = _Defined()
+
+
+def apply_plan(session: Session, plan: Json) -> Applied:
+    """Return `plan` applied to the session's patient; its issues are those of its own level (ER-02)."""
+    inner = replace(session, issues=[], open_plans=(*session.open_plans, plans.canonical(plan)))
+    made = goals.goals(inner, plan)
+    actions = apply_actions(inner, plan, plan, plans.placed(plan.get("action"), "PlanDefinition"))
+    context = session.context
+    named = {
+        "encounter": context.encounter,
+        "practitioner": context.practitioner,
+        "organization": context.organization,
+        "language": context.language,
+        "status": context.status,
+        "intent": context.intent,
+    }
+    return Applied(
+        plan=plan,
+        subject=session.subject,
+        now=session.now,
+        actions=actions,
+        goals=made,
+        issues=tuple(inner.issues),
+        context={key: value for key, value in named.items() if value is not None},
+    )
+
+
+def apply_actions(session: Session, plan: Json, group: Json, items: Iterable[Placed]) -> tuple[AppliedAction, ...]:
+    """Return the actions of one level; `group` (a plan or action) says whether all or the first applicable apply."""
+    first_only = conditions.behaviour(group) == "any"
+    decided: Outcome | None = None
+    result: list[AppliedAction] = []
+    for path, action in items:
+        if decided is not None:
+            result.append(_pruned(plan, action, path, decided))
+            continue
+        applied = _apply(session, plan, action, path)
+        result.append(applied)
+        if first_only:
+            decided = _what_follows(applied.outcome, plan, path)
+    return tuple(result)
+
+
+def _what_follows(outcome: Outcome, plan: Json, path: str) -> Outcome | None:
+    """Return the outcome of the actions after one of an `any` group; None when they are still to be asked (CO-08)."""
+    if outcome.verdict is Verdict.NOT_APPLICABLE:
+        return None
+    if outcome.verdict is Verdict.APPLICABLE:
+        text = "not reached: an action before it in its group applies"
+        issue = plans.content_issue("information", "informational", text, plan, path)
+        return Outcome(Verdict.NOT_APPLICABLE, issues=(issue,))
+    text = "not reached: an action before it in its group is not decided"
+    issue = plans.content_issue("information", "incomplete", text, plan, path)
+    return Outcome(Verdict.UNKNOWN, missing=outcome.missing, issues=(issue,))
+
+
+def _pruned(plan: Json, action: Json, path: str, outcome: Outcome) -> AppliedAction:
+    return AppliedAction(plans.action_id(action, path), path, action, dict(action), outcome)
+
+
+def _apply(session: Session, plan: Json, action: Json, path: str) -> AppliedAction:
+    outcome = conditions.applicability(session, plan, action, path)
+    if outcome.verdict is not Verdict.APPLICABLE:
+        return _pruned(plan, action, path, outcome)
+    children = apply_actions(session, plan, action, plans.placed(action.get("action"), path))
+    defined = _defined(session, plan, action, path)
+    target = dynamic.Target(_values(session, action, defined), defined.resource)
+    if defined.definition is not None and defined.resource is not None:
+        target = dynamic.apply(session, defined.definition, defined.definition, target, "ActivityDefinition")
+    target = dynamic.apply(session, plan, action, target, path)
+    return AppliedAction(
+        id=plans.action_id(action, path),
+        path=path,
+        definition=action,
+        values=target.action,
+        outcome=outcome,
+        children=children,
+        resource=_with_goals(session, plan, action, target.resource),
+        nested=defined.nested,
+    )
+
+
+def _values(session: Session, action: Json, defined: _Defined) -> dict[str, Any]:
+    """Return the produced action before its dynamic values; title and description default to the definition's."""
+    values = dict(action)
+    for name in ("title", "description"):
+        if name not in values and defined.definition is not None and name in defined.definition:
+            values[name] = defined.definition[name]
+    documentation = activity.documentation(action, defined.definition)
+    if documentation:
+        values["documentation"] = documentation
+    if action.get("participant"):
+        values["participant"] = list(participants.performers(session, action["participant"]).references)
+        if not values["participant"]:
+            del values["participant"]
+    if defined.reference is not None:
+        values["resource"] = defined.reference
+    return values
+
+
+def _with_goals(session: Session, plan: Json, action: Json, resource: dict[str, Any] | None) -> Json | None:
+    """Return the request with links to the goals its action serves (GO-02)."""
+    if resource is None or not action.get("goalId"):
+        return resource
+    known = {goals.goal_key(goal, index) for index, goal in enumerate(plan.get("goal", ()))}
+    links = [
+        {"url": PERTAINS_TO_GOAL, "valueReference": {"reference": f"Goal/{goals.goal_id(session, plan, key)}"}}
+        for key in action["goalId"]
+        if key in known
+    ]
+    return {**resource, "extension": [*resource.get("extension", ()), *links]} if links else resource
+
+
+def _defined(session: Session, plan: Json, action: Json, path: str) -> _Defined:
+    """Return what the action's definition comes to (DF-01 .. DF-06)."""
+    uri = action.get("definitionUri")
+    if uri is not None:
+        return _Defined(reference={"reference": uri})
+    canonical = action.get("definitionCanonical")
+    if canonical is None:
+        return _NOTHING
+    definition = _resolve(session, plan, str(canonical))
+    if definition is None:
+        text = f"the definition {canonical} is not in the content"
+        _issue(session, "not-found", text, plan, f"{path}.definitionCanonical")
+        return _NOTHING
+    kind = definition["resourceType"]
+    if kind == "ActivityDefinition":
+        seed = f"{plans.canonical(plan)}#{path}"
+        return _Defined(definition, activity.realise(session, definition, action, path, seed))
+    if kind == "PlanDefinition":
+        return _Defined(definition, nested=_nested(session, plan, definition, path))
+    reference = {"reference": _reference(definition, str(canonical)), "type": kind}
+    if kind == "Questionnaire" and session.context.collect_tasks:
+        return _Defined(definition, _collect(session, plan, definition, reference, path))
+    return _Defined(definition, reference=reference)
+
+
+def _resolve(session: Session, plan: Json, canonical: str) -> Json | None:
+    if canonical.startswith("#"):
+        return next((item for item in plan.get("contained", ()) if item.get("id") == canonical[1:]), None)
+    return session.engine.registry.find(canonical)
+
+
+def _reference(definition: Json, canonical: str) -> str:
+    if canonical.startswith("#") or not definition.get("id"):
+        return canonical
+    return f"{definition['resourceType']}/{definition['id']}"
+
+
+def _nested(session: Session, plan: Json, definition: Json, path: str) -> Applied | None:
+    canonical = plans.canonical(definition)
+    if canonical in session.open_plans:
+        ring = " -> ".join((*session.open_plans[session.open_plans.index(canonical) :], canonical))
+        _issue(session, "processing", f"plans contain each other: {ring}", plan, f"{path}.definitionCanonical")
+        return None
+    return apply_plan(session, definition)
+
+
+def _collect(session: Session, plan: Json, definition: Json, reference: Json, path: str) -> dict[str, Any]:
+    """Return a task to fill in a questionnaire (DF-03)."""
+    made: dict[str, Any] = {
+        "resourceType": "Task",
+        "id": ids.stable_uuid(plans.canonical(plan), path, plans.canonical(definition), session.subject, session.today),
+        "status": session.context.status,
+        "intent": session.context.intent,
+        "code": {"coding": [{"system": _CPG_ACTIVITY, "code": COLLECT}]},
+        "focus": dict(reference),
+        "for": {"reference": session.subject},
+        "authoredOn": session.now,
+    }
+    if session.context.encounter:
+        made["encounter"] = {"reference": session.context.encounter}
+    requester = participants.requester(session)
+    if requester is not None:
+        made["requester"] = requester
+    return made
+
+
+def _issue(session: Session, code: str, text: str, plan: Json, path: str) -> None:
+    session.issues.append(plans.content_issue("error", code, text, plan, path))

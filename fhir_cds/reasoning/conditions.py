@@ -1,0 +1,147 @@
+"""Whether an action applies, in three-valued logic (apply.md CO-01 .. CO-09).
+
+Only conditions of kind `applicability` decide; several are joined by AND. A define or path that has no value is
+unknown, never false. An expression that cannot be used, a value that is no Boolean and an error make the outcome
+failed, with an issue that names plan and place. An `any` group stops at its first applicable child, and pauses at one
+that is unknown or failed: what comes after it cannot be decided before that one is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fhir_cds.errors import ContentError, EvaluationError, FhirCdsError
+from fhir_cds.reasoning import plans
+from fhir_cds.reasoning.expressions import Define
+from fhir_cds.reasoning.outcome import Json, Outcome, Reason, Verdict
+from fhir_cds.reasoning.session import Session
+
+APPLICABILITY: Final = "applicability"
+_STRENGTH: Final = (Verdict.FAILED, Verdict.NOT_APPLICABLE, Verdict.UNKNOWN, Verdict.APPLICABLE)
+_VERDICTS: Final = {True: Verdict.APPLICABLE, False: Verdict.NOT_APPLICABLE, None: Verdict.UNKNOWN}
+
+ALWAYS: Final = Outcome(Verdict.APPLICABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """One expression's Boolean, and the define it came from (None for a FHIRPath)."""
+
+    value: bool | None
+    define: Define | None
+
+
+def applicability(session: Session, plan: Json, action: Json, path: str) -> Outcome:
+    """Return whether `action` (at `path` of `plan`) applies to the session's patient, with its grounds."""
+    outcomes = [
+        _condition(session, plan, condition, f"{path}.condition[{index}]")
+        for index, condition in enumerate(action.get("condition", ()))
+        if condition.get("kind") == APPLICABILITY
+    ]
+    return conjunction(outcomes)
+
+
+def conjunction(outcomes: Iterable[Outcome]) -> Outcome:
+    """Return the AND of outcomes: failed, else not applicable, else unknown, else applicable; grounds of all kept."""
+    listed = tuple(outcomes)
+    if not listed:
+        return ALWAYS
+    if len(listed) == 1:
+        return listed[0]
+    verdict = min((item.verdict for item in listed), key=_STRENGTH.index)
+    missing = (fact for item in listed for fact in item.missing) if verdict is Verdict.UNKNOWN else ()
+    return Outcome(
+        verdict,
+        tuple(dict.fromkeys(missing)),
+        _distinct(reason for item in listed for reason in item.because),
+        tuple(issue for item in listed for issue in item.issues),
+    )
+
+
+def behaviour(element: Json) -> str:
+    """Return `any` or `all` (the default) of a group, from R5's element or the R4 extension (CO-08)."""
+    value = element.get("applicabilityBehavior") or plans.extension_value(element, "cqf-applicabilityBehavior")
+    code = value if isinstance(value, str) else _code(value)
+    return "any" if code == "any" else "all"
+
+
+def _code(value: object) -> object:
+    if isinstance(value, Mapping):
+        return value.get("code") or next((coding.get("code") for coding in value.get("coding", ())), None)
+    return None
+
+
+def _condition(session: Session, plan: Json, condition: Json, path: str) -> Outcome:
+    expression = condition.get("expression")
+    if not isinstance(expression, Mapping):
+        return _failed(ContentError("the condition has no expression"), plan, path)
+    answer: _Answer | None = None
+    try:
+        answer = _answer(session, plan, expression)
+        fault: FhirCdsError | None = None
+    except ContentError as error:
+        fault = error
+    except EvaluationError as error:
+        return _failed(error, plan, path)
+    alternative = _alternative(condition, expression)
+    if alternative is not None and (answer is None or answer.value is None):
+        try:
+            answer, fault = _answer(session, plan, alternative), None
+        except (ContentError, EvaluationError) as error:
+            return _failed(fault or error, plan, path)
+    if answer is None or fault is not None:
+        return _failed(fault or ContentError("the condition gave no answer"), plan, path)
+    return _outcome(session, plan, answer, path)
+
+
+def _outcome(session: Session, plan: Json, answer: _Answer, path: str) -> Outcome:
+    verdict = _VERDICTS[answer.value]
+    if answer.define is None:
+        return Outcome(verdict)
+    missing = session.explainer.missing(answer.define) if verdict is Verdict.UNKNOWN else ()
+    because = session.explainer.because(answer.define)
+    issues = tuple(
+        plans.content_issue("warning", error.code, f"not needed for the outcome, but failed: {error}", plan, path)
+        for error in session.explainer.failures(answer.define)
+    )
+    return Outcome(verdict, missing, because, issues)
+
+
+def _answer(session: Session, plan: Json, expression: Json) -> _Answer:
+    meaning = session.meaning(expression, plan)
+    value = session.value(meaning, plan, session.variables)
+    define = meaning if isinstance(meaning, Define) else None
+    return _Answer(_boolean(value, meaning is define), define)
+
+
+def _boolean(value: Any, single: bool) -> bool | None:
+    if not single and isinstance(value, list):
+        if len(value) > 1:
+            raise ContentError("the condition gave several values, one Boolean is expected")
+        value = value[0] if value else None
+    if value is None or isinstance(value, bool):
+        return value
+    raise ContentError(f"the condition gave {type(value).__name__}, a Boolean is expected")
+
+
+def _alternative(condition: Json, expression: Json) -> Json | None:
+    """Return the expression to take when the first has no value (CO-06): on the expression or on its condition."""
+    for element in (expression, condition):
+        found = plans.extension_value(element, "cqf-alternativeExpression")
+        if isinstance(found, Mapping):
+            return found
+    return None
+
+
+def _failed(error: FhirCdsError, plan: Json, path: str) -> Outcome:
+    issue = plans.content_issue("error", error.code, str(error), plan, path)
+    return Outcome(Verdict.FAILED, issues=(issue,))
+
+
+def _distinct(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+    found: dict[tuple[str, str], Reason] = {}
+    for reason in reasons:
+        found.setdefault((reason.library, reason.define), reason)
+    return tuple(found.values())

@@ -1,0 +1,118 @@
+"""The engine: content and compiled logic, cross-checked once, then immutable and shared by threads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fhir_cds.errors import ContentError, NotFoundError
+from fhir_cds.knowledge.load import Knowledge
+from fhir_cds.knowledge.registry import Registry
+from fhir_cds.reasoning import check, plans
+from fhir_cds.reasoning.graph import Graph, graph
+from fhir_cds.reasoning.logic import Program
+from fhir_cds.reasoning.outcome import Json
+from fhir_cds.terminology import local
+
+_DIGITS: Final = re.compile(r"(\d+)")
+RECOMMENDATION: Final = "/recommendation"
+"""How the system of an identifier `source:number` ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """A recommendation of the content: its source and number as printed there, and its plan."""
+
+    source: str
+    number: str
+    plan: Json
+
+    @property
+    def id(self) -> str:
+        """`source:number`."""
+        return f"{self.source}:{self.number}" if self.source else self.number
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Content, logic and what follows from both; build it with `load` (or `of` for logic compiled elsewhere)."""
+
+    registry: Registry
+    program: Program
+    graph: Graph
+    parameters: frozenset[str]
+    recommendations: tuple[Recommendation, ...]
+
+    @classmethod
+    def load(cls, knowledge: Knowledge, *, strict: bool = True) -> Engine:
+        """Return the engine of all the content.
+
+        `strict` as in `of`. Raises ContentError listing every fault found: ELM that does not compile, a value set that cannot be expanded, a
+        plan that names what is not there (see `check.faults`).
+        """
+        from fhir_cds.cql import Program as Compiled
+
+        program = Compiled.load(knowledge.elm.values(), local.code_sets(knowledge.registry))
+        return cls.of(knowledge.registry, program, strict=strict)
+
+    @classmethod
+    def of(cls, registry: Registry, program: Any, *, strict: bool = True) -> Engine:
+        """Return the engine of a registry and compiled logic (`logic.Program`).
+
+        `strict` cross-checks them and raises ContentError; otherwise the faults come out as issues when plans are applied.
+        """
+        nodes = graph(program.libraries)
+        found = check.faults(registry, nodes) if strict else ()
+        if found:
+            raise ContentError("; ".join(found) if len(found) < 2 else "\n".join((f"{len(found)} faults", *found)))
+        names = frozenset(name for library in program.libraries for name in library.parameters)
+        return cls(registry, program, nodes, names, recommendations(registry))
+
+    def plan(self, name: str) -> Json:
+        """Return a PlanDefinition by id or canonical; raises NotFoundError that names it."""
+        return self._definition("PlanDefinition", name)
+
+    def activity(self, name: str) -> Json:
+        """Return an ActivityDefinition by id or canonical; raises NotFoundError that names it."""
+        return self._definition("ActivityDefinition", name)
+
+    def _definition(self, kind: str, name: str) -> Json:
+        try:
+            return self.registry.get(kind, name)
+        except NotFoundError:
+            raise NotFoundError(f"{kind} {name} is not in the content", where=kind) from None
+
+    def evaluate(self, resources: Sequence[Json], now: str, parameters: Mapping[str, Any]) -> Any:
+        """Return the evaluation of one patient; `parameters` that no library declares are left out."""
+        declared = {name: value for name, value in parameters.items() if name in self.parameters}
+        return self.program.evaluate(resources, now, declared)
+
+
+def recommendations(registry: Registry) -> tuple[Recommendation, ...]:
+    """Return every recommendation of the content (plan type eca-rule; latest versions), by source, then number."""
+    found = [
+        _recommendation(plan)
+        for plan in registry.by_type("PlanDefinition")
+        if plans.is_recommendation(plan) and registry.find(str(plan["url"])) is plan
+    ]
+    return tuple(sorted(found, key=lambda item: (item.source, natural(item.number), str(item.plan["url"]))))
+
+
+def _recommendation(plan: Json) -> Recommendation:
+    for identifier in plan.get("identifier", ()):
+        if str(identifier.get("system", "")).endswith(RECOMMENDATION):
+            source, _, number = str(identifier.get("value", "")).partition(":")
+            return Recommendation(source, number, plan)
+    return Recommendation("", str(plan["id"]), plan)
+
+
+def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a key that sorts numbers as people do: 1.2 before 1.10, plain numbers before lettered ones.
+
+    >>> sorted(["1.10", "N1", "1.2", "10", "2"], key=natural)
+    ['1.2', '1.10', '2', '10', 'N1']
+    """
+    parts = (part for part in _DIGITS.split(text) if part)
+    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts)

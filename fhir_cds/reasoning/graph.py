@@ -1,0 +1,54 @@
+"""The static graph of defines: who refers to whom, and which of them are clinical facts (CQL tag `@fact`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from fhir_cds.reasoning.expressions import Define
+
+FACT: Final = "fact"
+_BOOLEAN: Final = "Boolean"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A define with what it refers to; `fact` is its fact id, `decision` whether it is a Boolean that is no fact."""
+
+    define: Define
+    references: tuple[Define, ...]
+    fact: str | None
+    decision: bool
+
+
+Graph = Mapping[Define, Node]
+
+
+def graph(libraries: Sequence[Any]) -> Graph:
+    """Return the nodes of all defines of the compiled libraries (`logic.LibraryInfo`)."""
+    nodes: dict[Define, Node] = {}
+    for library in libraries:
+        for info in library.defines.values():
+            define = Define(info.library, info.name)
+            fact = info.tags.get(FACT)
+            boolean = fact is None and str(info.result_type or "").rsplit("}", 1)[-1].endswith(_BOOLEAN)
+            nodes[define] = Node(define, tuple(Define(*pair) for pair in info.references), fact, boolean)
+    return MappingProxyType(nodes)
+
+
+def reached(nodes: Graph, start: Define) -> Iterator[Node]:
+    """Yield the nodes on which `start` rests, itself first, in the order in which they are named; below facts none."""
+    seen = {start}
+    pending = [start]
+    while pending:
+        node = nodes.get(pending.pop())
+        if node is None:
+            continue
+        yield node
+        if node.fact is not None and node.define != start:
+            continue
+        fresh = [define for define in dict.fromkeys(node.references) if define not in seen]
+        seen.update(fresh)
+        pending.extend(reversed(fresh))

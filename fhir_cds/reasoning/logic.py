@@ -1,0 +1,67 @@
+"""What reasoning needs of compiled logic, as protocols; `fhir_cds.cql.Program` is the implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+
+class DefineInfo(Protocol):
+    """A named expression: where it stands, what it refers to, the tags of its comment (`@fact: id`)."""
+
+    @property
+    def library(self) -> str:
+        """CQL name of its library."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def result_type(self) -> str | None:
+        """Its static type as ELM names it."""
+
+    @property
+    def references(self) -> Sequence[tuple[str, str]]:
+        """The defines (library, name) that its expression names."""
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Tags of the comment above it."""
+
+
+class LibraryInfo(Protocol):
+    """A compiled library."""
+
+    @property
+    def name(self) -> str:
+        """CQL name."""
+
+    @property
+    def defines(self) -> Mapping[str, Any]:
+        """Its defines by name."""
+
+    @property
+    def parameters(self) -> Iterable[str]:
+        """Names of its parameters."""
+
+
+class Evaluation(Protocol):
+    """One patient's evaluation: lazy, each define at most once."""
+
+    def value(self, library: str, define: str, /) -> Any:
+        """Return the value of a define; raises EvaluationError."""
+
+    def resources(self, library: str, define: str, /) -> tuple[str, ...]:
+        """Return the `Type/id` of the resources behind the value."""
+
+
+class Program(Protocol):
+    """Compiled libraries, immutable and safe for threads."""
+
+    @property
+    def libraries(self) -> Sequence[Any]:
+        """The libraries in it (`LibraryInfo`)."""
+
+    def evaluate(self, resources: Sequence[Any], now: Any, parameters: Mapping[Any, Any] = ...) -> Any:
+        """Return the evaluation (`Evaluation`) of one patient's resources."""

@@ -1,0 +1,94 @@
+"""Reading a PlanDefinition: its actions with their paths and ids, its extensions, what it defines and refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from fhir_cds.fhir import issues
+from fhir_cds.reasoning.outcome import Json
+
+DEFINITIONS: Final = ("definitionCanonical", "definitionUri")
+RULE: Final = "eca-rule"
+"""Plan type of one recommendation (http://terminology.hl7.org/CodeSystem/plan-definition-type)."""
+
+
+class Placed(NamedTuple):
+    """An action with the FHIRPath at which it stands in its plan."""
+
+    path: str
+    action: Json
+
+
+def placed(actions: object, base: str) -> Iterator[Placed]:
+    """Yield the actions of one level with their paths below `base` (`PlanDefinition` or an action's path)."""
+    if isinstance(actions, list):
+        for index, action in enumerate(actions):
+            yield Placed(f"{base}.action[{index}]", action)
+
+
+def walk(plan: Json) -> Iterator[Placed]:
+    """Yield every action of a plan in document order, parents before children."""
+    pending = list(placed(plan.get("action"), "PlanDefinition"))[::-1]
+    while pending:
+        item = pending.pop()
+        yield item
+        pending.extend(list(placed(item.action.get("action"), item.path))[::-1])
+
+
+def action_id(action: Json, path: str) -> str:
+    """Return the id of an action; one without gets a stable id from its place (`action-0-1`)."""
+    given = action.get("id")
+    return given if isinstance(given, str) and given else "action" + "".join(f"-{n}" for n in _indices(path))
+
+
+def _indices(path: str) -> list[str]:
+    return [part.split("]")[0] for part in path.split("action[")[1:]]
+
+
+def extensions(element: Json, name: str) -> Iterator[Json]:
+    """Yield the extensions whose canonical ends in `/name`, so content under any base is understood."""
+    for extension in element.get("extension", ()):
+        if str(extension.get("url", "")).rsplit("/", 1)[-1] == name:
+            yield extension
+
+
+def extension(element: Json, name: str) -> Json | None:
+    """Return the first extension whose canonical ends in `/name`, None when there is none."""
+    return next(extensions(element, name), None)
+
+
+def extension_value(element: Json, name: str) -> Any:
+    """Return the value[x] of the first such extension, whatever its type; None when there is none."""
+    found = extension(element, name)
+    return next((value for key, value in found.items() if key.startswith("value")), None) if found else None
+
+
+def canonical(resource: Json) -> str:
+    """Return `url|version` of a definition; `Type/id` for one without url."""
+    url, version = resource.get("url"), resource.get("version")
+    if not url:
+        return f"{resource.get('resourceType')}/{resource.get('id', '')}"
+    return f"{url}|{version}" if version else str(url)
+
+
+def is_recommendation(plan: Json) -> bool:
+    """Say whether a plan is one recommendation (type eca-rule) rather than a strategy, pathway or protocol."""
+    return any(coding.get("code") == RULE for coding in plan.get("type", {}).get("coding", ()))
+
+
+def choice(element: Mapping[str, Any], name: str) -> tuple[str, Any] | None:
+    """Return (key, value) of the choice element `name[x]`, None when it has no value.
+
+    >>> choice({"timingDateTime": "2024"}, "timing")
+    ('timingDateTime', '2024')
+    """
+    for key, value in element.items():
+        if key.startswith(name) and len(key) > len(name) and key[len(name)].isupper():
+            return key, value
+    return None
+
+
+def content_issue(severity: str, code: str, text: str, plan: Json, path: str) -> dict[str, Any]:
+    """Return an issue that names the plan's canonical in its text and the place by FHIRPath (apply.md ER-04)."""
+    return issues.issue(severity, code, f"{canonical(plan)}: {text}", path)

@@ -1,0 +1,109 @@
+"""Everything that applying plans to one patient at one instant needs, and collects; made anew for each call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fhir_cds.errors import ContentError
+from fhir_cds.reasoning import expressions, fhirpath
+from fhir_cds.reasoning.engine import Engine
+from fhir_cds.reasoning.explain import Explainer
+from fhir_cds.reasoning.expressions import Define, Meaning, Path
+from fhir_cds.reasoning.logic import Evaluation
+from fhir_cds.reasoning.outcome import Json
+
+_EMPTY: Final[Mapping[str, Any]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who asks for what, beside plan and patient (apply.md IN-05..IN-07, IN-11, AL-03).
+
+    `encounter`, `practitioner` and `organization` are references (`Type/id`); `variables` are the other parameters of
+    the call (userType, userLanguage, setting …) by name, visible to expressions as `%name`; `parameters` are CQL
+    parameters by name; `selected` the ids of the actions a clinician chose; `starts` ISO dates at which actions, by id,
+    start; `data` are the resources `Type/id` names in the call.
+    """
+
+    encounter: str | None = None
+    practitioner: str | None = None
+    organization: str | None = None
+    language: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    selected: frozenset[str] | None = None
+    starts: Mapping[str, str] = field(default_factory=dict)
+    status: str = "draft"
+    intent: str = "proposal"
+    merge_nested: bool = False
+    collect_tasks: bool = False
+
+
+@dataclass(slots=True)
+class Session:
+    """One patient's evaluation with the context of the call; `issues` gathers what went wrong, in order."""
+
+    engine: Engine
+    subject: str
+    resources: Sequence[Json]
+    now: str
+    context: Context
+    evaluation: Evaluation
+    issues: list[Json] = field(default_factory=list)
+    open_plans: tuple[str, ...] = ()
+    _explainer: Explainer | None = None
+    _by_reference: dict[str, Json] | None = None
+
+    @property
+    def today(self) -> str:
+        """The day of `now`, in its own time zone."""
+        return self.now[:10]
+
+    @property
+    def explainer(self) -> Explainer:
+        """Explains this evaluation."""
+        if self._explainer is None:
+            self._explainer = Explainer(self.engine.graph, self.evaluation)
+        return self._explainer
+
+    def resource(self, reference: str | None) -> Json | None:
+        """Return the resource of the record that `Type/id` names, None when it is not in it."""
+        if self._by_reference is None:
+            self._by_reference = {f"{r['resourceType']}/{r.get('id')}": r for r in self.resources}
+        return self._by_reference.get(reference) if reference else None
+
+    def variables(self, **more: Any) -> dict[str, Any]:
+        """Return the `%variables` of expressions: the parameters of the call, people as resources where known."""
+        context = self.context
+        people = {
+            "subject": self.subject,
+            "encounter": context.encounter,
+            "practitioner": context.practitioner,
+            "organization": context.organization,
+        }
+        found = {name: self.resource(ref) or _stub(ref) for name, ref in people.items() if ref is not None}
+        return {**context.variables, "patient": found["subject"], **found, **more}
+
+    def meaning(self, expression: Json, definition: Json) -> Meaning:
+        """Return what an expression of a plan or activity names; raises ContentError."""
+        return expressions.meaning(expression, definition, self.engine.registry)
+
+    def value(self, meaning: Meaning, root: Json, variables: Callable[[], Mapping[str, Any]]) -> Any:
+        """Return the value of a define or FHIRPath (a list for FHIRPath); raises EvaluationError or ContentError."""
+        if isinstance(meaning, Path):
+            return fhirpath.evaluate(meaning.text, root, variables(), self.now)
+        self.require(meaning)
+        return self.evaluation.value(meaning.library, meaning.name)
+
+    def require(self, define: Define) -> None:
+        """Raise ContentError when the define is not in the compiled logic."""
+        if define not in self.engine.graph:
+            raise ContentError(f'there is no define "{define.name}" in the library {define.library}')
+
+
+def _stub(reference: str) -> Json:
+    """Return what is known of a resource that is not in the record: its type and id."""
+    kind, _, logical = reference.rpartition("/")
+    return {"resourceType": kind.rpartition("/")[2], "id": logical} if kind else _EMPTY

@@ -1,0 +1,54 @@
+"""Walking and rebuilding the tree of applied actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Verdict
+
+
+def walk(actions: Iterable[AppliedAction]) -> Iterator[AppliedAction]:
+    """Yield the actions of one plan in document order, parents first; not those of nested plans."""
+    for action in actions:
+        yield action
+        yield from walk(action.children)
+
+
+def plans_in(applied: Applied) -> Iterator[Applied]:
+    """Yield an applied plan and those nested in it, in document order."""
+    yield applied
+    for action in walk(applied.actions):
+        if action.nested is not None:
+            yield from plans_in(action.nested)
+
+
+def applicable(actions: Iterable[AppliedAction]) -> Iterator[AppliedAction]:
+    """Yield the applicable actions of one plan in document order."""
+    return (action for action in walk(actions) if action.outcome.verdict is Verdict.APPLICABLE)
+
+
+def rebuild(
+    actions: Iterable[AppliedAction], change: Callable[[AppliedAction], AppliedAction | None]
+) -> tuple[AppliedAction, ...]:
+    """Return the actions with `change` applied to each, children first; None drops an action with all below it."""
+    result = []
+    for action in actions:
+        made = change(replace(action, children=rebuild(action.children, change)))
+        if made is not None:
+            result.append(made)
+    return tuple(result)
+
+
+def map_plans(applied: Applied, change: Callable[[Applied], Applied]) -> Applied:
+    """Return an applied plan with `change` applied to it and every plan nested in it, inner ones first."""
+
+    def inner(action: AppliedAction) -> AppliedAction:
+        return action if action.nested is None else replace(action, nested=map_plans(action.nested, change))
+
+    return change(replace(applied, actions=rebuild(applied.actions, inner)))
+
+
+def all_issues(applied: Applied) -> tuple[Json, ...]:
+    """Return the issues of one plan: its own and those of its actions, not those of nested plans."""
+    return (*applied.issues, *(issue for action in walk(applied.actions) for issue in action.outcome.issues))
