@@ -185,7 +185,13 @@ def library_resource(
     return {key: value for key, value in resource.items() if value}
 
 
-def _attachment(content_type: str, data: bytes) -> dict[str, Any]:
+def embedded(source: Source, elm: bytes) -> dict[str, str]:
+    """Return content type -> base64 data of what a Library resource carries."""
+    entries = (_attachment("text/cql", source.text.encode()), _attachment("application/elm+json", elm))
+    return {entry["contentType"]: entry["data"] for entry in entries}
+
+
+def _attachment(content_type: str, data: bytes) -> dict[str, str]:
     # Attachment.hash is defined by FHIR as the SHA-1 of the data.
     sha1 = hashlib.sha1(data, usedforsecurity=False).digest()
     return {

@@ -1,0 +1,125 @@
+"""Rules that hold the content against the catalogue of recommendations, and recommendations against their cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from fhir_cds.authoring.lint.resources import faults
+from fhir_cds.authoring.lint.view import Content, Json, Remark, actions
+from fhir_cds.reasoning.outcome import Verdict
+
+LEVEL: Final = "cqf-qualityOfEvidence"
+STRENGTH: Final = "cqf-strengthOfRecommendation"
+DIRECTION: Final = "recommendation-direction"
+DISPLAY: Final = "recommendation-display"
+VOTE: Final = "consensus-vote"
+_NEEDED: Final = (Verdict.APPLICABLE, Verdict.NOT_APPLICABLE, Verdict.UNKNOWN)
+
+
+def extension(plan: Json, name: str) -> Json | None:
+    """Return the extension whose url ends with `name`, on the plan or on its first action."""
+    holders = (plan, *plan.get("action", ())[:1])
+    found = (e for holder in holders for e in holder.get("extension", ()) if e["url"].rpartition("/")[2] == name)
+    return next(found, None)
+
+
+def value(holder: Json | None) -> Any:
+    """Return the value of an extension as plain text, number or code; None without one."""
+    for key, item in (holder or {}).items():
+        if key.startswith("value"):
+            if not isinstance(item, Mapping):
+                return item
+            codings = item.get("coding") or [item]
+            return codings[0].get("code") or item.get("text")
+    return None
+
+
+def graded(plan: Json) -> dict[str, Any]:
+    """Return what a plan says of its evidence: level, strength, direction, display and the parts of the vote."""
+    vote = extension(plan, VOTE) or {}
+    return {
+        "level_of_evidence": value(extension(plan, LEVEL)),
+        "strength": value(extension(plan, STRENGTH)),
+        "direction": value(extension(plan, DIRECTION)),
+        "display": value(extension(plan, DISPLAY)),
+        **{part["url"]: value(part) for part in vote.get("extension", ())},
+    }
+
+
+def expected(entry: Json) -> dict[str, Any]:
+    """Return what the catalogue says of the same things."""
+    consensus = entry.get("consensus") or {}
+    voted = consensus.get("voters") is not None
+    return {
+        "level_of_evidence": entry["grading"].get("level_of_evidence"),
+        "strength": entry["grading"].get("strength"),
+        "direction": (entry.get("action") or {}).get("direction"),
+        "display": entry.get("display"),
+        **({name: consensus.get(name) for name in ("voters", "yes", "no", "category")} if voted else {}),
+        **({"percent": consensus.get("percent_yes_printed")} if voted else {}),
+    }
+
+
+def grades(content: Content) -> Iterator[Remark]:
+    """C022: grade, direction, display and vote are those of the catalogue; its numbers exist."""
+    if content.catalogue is None:
+        return
+    for file, source, number in content.recommendations():
+        entry = content.catalogue.recommendations.get(f"{source}:{number}")
+        if entry is None:
+            yield Remark(file.name, f"{source}:{number} is not in the catalogue")
+            continue
+        held = graded(file.document)
+        for name, wanted in expected(entry).items():
+            if str(held.get(name)) != str(wanted):
+                yield Remark(file.name, f"{name} is {held.get(name)}, the catalogue has {wanted}")
+
+
+def suppressed(content: Content) -> Iterator[Remark]:
+    """C029: what was not recommended gives no order: no definition under a plan that is not a recommendation."""
+    for file, _, _ in content.recommendations():
+        shown = graded(file.document)["display"]
+        if shown in {"no-consensus", "suppressed"}:
+            for path, action in actions(file.document):
+                if "definitionCanonical" in action:
+                    yield Remark(f"{file.name} {path}", f"display is {shown}, yet it defines an activity")
+
+
+def coverage(content: Content) -> Iterator[Remark]:
+    """C014: each recommendation has a case that applies, one that does not, and one that cannot say."""
+    seen: dict[str, set[Verdict]] = {}
+    for case in content.cases:
+        for plan, verdicts in case.expect.outcomes.items():
+            seen.setdefault(plan, set()).add(verdicts.outcome)
+    for file, _, _ in content.recommendations():
+        absent = [v.value for v in _NEEDED if v not in seen.get(str(file.document.get("id")), set())]
+        if absent and any(action.get("condition") for _, action in actions(file.document)):
+            yield Remark(file.name, f"no case is {', '.join(absent)}")
+
+
+def case_names(content: Content) -> Iterator[Remark]:
+    """C015: a case's file begins with the number of its recommendation, and stands in the folder of a plan."""
+    numbers = {str(file.document.get("id")): (source, number) for file, source, number in content.recommendations()}
+    plans = {str(file.document.get("id")) for file in content.of("PlanDefinition")}
+    for case in content.cases:
+        where = f"{case.path.parent.name}/{case.path.name}"
+        if case.plan is not None and case.plan not in plans:
+            yield Remark(where, f"there is no plan {case.plan}")
+        elif case.plan in numbers and not case.id.startswith(f"{numbers[case.plan][1]}-"):
+            yield Remark(where, f"should begin with {numbers[case.plan][1]}-")
+
+
+def case_files(content: Content) -> Iterator[Remark]:
+    """C026: every case can be read, and the facts in it are valid R4."""
+    for path, error in content.broken:
+        yield Remark(f"{path.parent.name}/{path.name}", str(error))
+    seen: set[str] = set()
+    for case in content.cases:
+        for resource in (*case.resources, *case.drafts):
+            if repr(resource) in seen:
+                continue
+            seen.add(repr(resource))
+            for place, text in faults(resource):
+                where = f"{case.path.parent.name}/{case.path.name} {resource['resourceType']}/{resource['id']}"
+                yield Remark(where, f"{place}: {text}")
