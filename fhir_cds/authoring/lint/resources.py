@@ -17,7 +17,7 @@ CARD_TITLE: Final = 139  # CDS Hooks 2.0: Card.summary has fewer than 140 charac
 _NAME = re.compile(r"[A-Z]([A-Za-z0-9_]){0,254}")
 _PLACEHOLDER = re.compile(
     r"\b(TODO|TBD|FIXME|XXX|lorem ipsum|placeholder|to be (?:defined|written|decided|added)|example\.(?:org|com))\b",
-    re.I,
+    re.IGNORECASE,
 )
 _CANONICAL_KEYS: Final = frozenset(
     {
@@ -131,7 +131,7 @@ def action_ids(content: Content) -> Iterator[Remark]:
 
 
 def metadata(content: Content) -> Iterator[Remark]:
-    """C016: authored definitions say what they are: url, version, name, title, status, experimental, date, publisher."""
+    """C016: authored definitions say what they are: url, version, name, title, status, date, publisher …."""
     for file in content.authored():
         if file.kind in _VERSIONED:
             absent = [name for name in _META if file.document.get(name) in (None, "")]
@@ -237,8 +237,15 @@ def _questionnaire(resource: Json) -> Iterator[tuple[str, str]]:
             yield path, "a group has no answers (que-5)"
 
 
+def concepts(resource: Json) -> Iterator[Json]:
+    """Yield every concept of a code system, children too."""
+    for path, node in walk(resource.get("concept", []), "concept"):
+        if path.rpartition(".")[2].startswith("concept[") and "code" in node:
+            yield node
+
+
 def _concepts(resource: Json) -> Iterator[tuple[str, str]]:
-    count = Counter(node["code"] for path, node in walk(resource.get("concept", []), "concept") if "code" in node)
+    count = Counter(node["code"] for node in concepts(resource))
     yield from (("concept", f"code {code} stands {n} times (csd-1)") for code, n in count.items() if n > 1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fhir_cds.authoring.elm_form import definitions
+from fhir_cds.authoring.lint.resources import concepts
 from fhir_cds.authoring.lint.view import Content, File, Json, Remark, strings, walk
 
 
@@ -76,4 +77,4 @@ def _named(document: Json) -> Iterator[tuple[str, str]]:
 
 
 def _codes(file: File) -> frozenset[str]:
-    return frozenset(node["code"] for path, node in walk(file.document.get("concept", [])) if "code" in node)
+    return frozenset(node["code"] for node in concepts(file.document))
