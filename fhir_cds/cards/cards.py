@@ -96,7 +96,9 @@ def _summary(decision: Decision) -> str:
     if decision.failed or decision.failures:
         return words.FAILED_SUMMARY.format(subject=decision.title)
     if decision.unknown:
-        return words.MISSING_SUMMARY.format(subject=decision.title, count=len(_missing(decision)))
+        count = len(_missing(decision))
+        template = words.MISSING_SUMMARY if count else words.UNDECIDED_SUMMARY
+        return template.format(subject=decision.title, count=count)
     return words.OPEN_SUMMARY.format(subject=decision.title)
 
 

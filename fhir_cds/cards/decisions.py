@@ -6,7 +6,7 @@ A decision exists only inside its population: a plan or group whose own conditio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal
@@ -91,8 +91,8 @@ class Decision:
 
     @property
     def unknown(self) -> list[Item]:
-        """Recommendations that cannot be decided yet, and whose missing facts have names."""
-        return [item for item in self.having(Verdict.UNKNOWN) if item.action.outcome.missing]
+        """Recommendations that cannot be decided yet."""
+        return self.having(Verdict.UNKNOWN)
 
     @property
     def open_questions(self) -> list[Item]:
@@ -136,15 +136,6 @@ def decisions(applied: Sequence[Applied]) -> list[Decision]:
     for root in applied:
         _plan(root, None, found)
     return sorted((decision for decision in found.values() if decision.shown), key=lambda decision: decision.rank)
-
-
-def walk(actions: Iterable[AppliedAction]) -> Iterator[AppliedAction]:
-    """Yield every action of a tree in document order, nested plans included."""
-    for action in actions:
-        yield action
-        yield from walk(action.children)
-        if action.nested is not None:
-            yield from walk(action.nested.actions)
 
 
 def _plan(applied: Applied, owner: Json | None, found: dict[str, Decision]) -> None:

@@ -17,7 +17,7 @@ from fhir_cds.errors import InputError, NotFoundError
 from fhir_cds.fhir import bundle, codec
 from fhir_cds.knowledge.registry import Registry
 from fhir_cds.server.errors import FHIR_JSON, json_response
-from fhir_cds.server.state import loaded, state
+from fhir_cds.server.state import loaded
 
 Resource = dict[str, Any]
 
@@ -134,7 +134,7 @@ async def search(request: Request) -> Response:
     given = dict(pairs)
     size = min(_whole(given.get("_count"), PAGE, "_count"), LARGEST_PAGE)
     offset = _whole(given.get("_offset"), 0, "_offset")
-    base = f"{str(request.base_url).rstrip('/')}{state(request).prefix}/fhir"
+    base = f"{str(request.base_url).rstrip('/')}/fhir"
     page = [_elements(resource, given) for resource in found[offset : offset + size]]
     answer = bundle.searchset(page, base, len(found))
     here = [(name, value) for name, value in pairs if name != "_offset"]

@@ -51,7 +51,7 @@ class JsonFormatter(logging.Formatter):
             "message": record.msg if isinstance(record.msg, str) else type(record.msg).__name__,
         }
         line |= {name: value for name in FIELDS if (value := getattr(record, name, None)) is not None}
-        if record.exc_info and record.exc_info[0] is not None:
+        if "error" not in line and record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
         return codec.encode(line).decode()
 

@@ -6,13 +6,14 @@ Safe by default: no anonymous call from beyond this machine, no FHIR server that
 from __future__ import annotations
 
 import ipaddress
+import os
 import tomllib
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from fhir_cds.errors import InputError
 
@@ -49,7 +50,9 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     workers: int = Field(default=1, ge=1, le=64, description="Server processes.")
-    content: tuple[Path, ...] = Field(default=(), description="Content folders before the built-in content.")
+    content: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(), description="Content folders; in the environment joined by the path separator [built-in content]."
+    )
     public_url: str | None = Field(default=None, description="Base URL that callers use; `aud` is compared with it.")
 
     mode: Literal["auto", "production", "development"] = Field(
@@ -79,6 +82,11 @@ class Settings(BaseSettings):
     smart_app_url: str | None = Field(default=None, description="Launch URL of a SMART app, linked from cards.")
     sandbox: Path | None = Field(default=None, description="Folder of sample patients to serve at /sandbox/fhir.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _folders(cls, value: Any) -> Any:
+        return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
 
     @field_validator("fhir_servers")
     @classmethod

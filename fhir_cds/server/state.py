@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 
 from fhir_cds.cards.discovery import Offer, document, offers
+from fhir_cds.data.client import Connections
 from fhir_cds.knowledge.load import Knowledge
 from fhir_cds.knowledge.load import load as knowledge_of
 from fhir_cds.knowledge.registry import Registry
 from fhir_cds.reasoning.engine import Engine
+from fhir_cds.server.limits import RateLimit
+from fhir_cds.server.metrics import Metrics
 from fhir_cds.server.settings import Settings
+from fhir_cds.server.store import Answer, Store
+from fhir_cds.server.trust import Trust
+from fhir_cds.terminology.local import aliases
 
 Clock = Callable[[], datetime]
 
@@ -34,6 +40,7 @@ class Loaded:
     discovery: bytes
     etag: str
     fact_texts: Mapping[str, str]
+    systems: Mapping[str, str]
     started: str
 
     def offered(self, service_id: str) -> tuple[Offer, ...]:
@@ -48,8 +55,12 @@ class State:
     settings: Settings
     loaded: Loaded
     clock: Clock
-    prefix: str = ""
-    parts: dict[str, Any] = field(default_factory=dict)
+    connections: Connections
+    trust: Trust
+    rates: RateLimit
+    metrics: Metrics
+    store: Store
+    audit: Callable[[Answer], None]
 
     def now(self) -> str:
         """Return the instant of evaluation as ISO text with offset: the one place where a clock is read."""
@@ -75,7 +86,7 @@ def derive(knowledge: Knowledge, clock: Clock, engine: Engine | None = None) -> 
             knowledge.registry.resolve(plan, "PlanDefinition", where=offer.service.source)
     body, etag = document(offered)
     texts = MappingProxyType(dict(fact_texts(knowledge.registry)))
-    return Loaded(knowledge, made, offered, body, etag, texts, clock().date().isoformat())
+    return Loaded(knowledge, made, offered, body, etag, texts, aliases(knowledge.registry), clock().date().isoformat())
 
 
 def fact_texts(registry: Registry) -> Iterator[tuple[str, str]]:
@@ -87,6 +98,16 @@ def fact_texts(registry: Registry) -> Iterator[tuple[str, str]]:
             pending += item.get("item", ())
             if item.get("linkId") and item.get("text"):
                 yield str(item["linkId"]), str(item["text"])
+
+
+def queries(content: Loaded) -> tuple[tuple[str, str], ...]:
+    """Return what to read of a patient when no service says it: all that the services ask for, each query once."""
+    found: dict[str, str] = {}
+    for offer in content.offers:
+        for key, template in offer.service.prefetch.items():
+            if template not in found:
+                found[template] = key if key not in found.values() else f"{offer.service.id}.{key}"
+    return tuple((key, template) for template, key in found.items())
 
 
 def settle() -> None:

@@ -1,0 +1,99 @@
+"""What several commands share: where the content is, whose record, as of when, and how results are printed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from fhir_cds.data.client import Connections
+from fhir_cds.data.gather import gather_subject
+from fhir_cds.data.guard import Guard
+from fhir_cds.data.record import PatientRecord, read
+from fhir_cds.errors import InputError
+from fhir_cds.fhir import codec
+from fhir_cds.knowledge.load import content_roots
+from fhir_cds.reasoning.apply import instant
+from fhir_cds.server import state
+from fhir_cds.server.state import Loaded
+
+TOKEN_VARIABLE: Final = "FHIR_CDS_TOKEN"  # noqa: S105  # the name of a variable, not a token
+LARGEST_FILE: Final = 200_000_000
+
+
+class Format(StrEnum):
+    """How a command prints."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+Content = Annotated[list[Path] | None, typer.Option("--content", help="Content folder; repeatable [built-in content].")]
+Patient = Annotated[
+    str | None, typer.Option("--patient", help="Bundle or NDJSON of one patient; - reads standard input.")
+]
+FhirServer = Annotated[str | None, typer.Option("--fhir-server", help="FHIR base URL to read the patient from.")]
+Subject = Annotated[str | None, typer.Option("--subject", help="Patient/id on that server.")]
+Now = Annotated[str | None, typer.Option("--now", help="Day or instant of evaluation, 2026-01-31 [today].")]
+
+
+def load(content: Sequence[Path] | None) -> Loaded:
+    """Return the content of the folders given, else of FHIR_CDS_CONTENT, else the built-in one."""
+    return state.load(content_roots(tuple(content or ()), os.environ), state.utc_now)
+
+
+def moment(now: str | None) -> str:
+    """Return the instant of evaluation; without one it is today, at its first moment in UTC."""
+    return instant(now or datetime.now(UTC).date().isoformat())
+
+
+def patient(content: Loaded, file: str | None, fhir_server: str | None, subject: str | None) -> PatientRecord:
+    """Return the record named by the options.
+
+    Raises InputError for a combination that names none or two, and for a file that is not one patient's record;
+    FhirServerError, NotFoundError or MissingDataError for a server that does not give it.
+    """
+    if file is not None and (fhir_server is not None or subject is not None):
+        raise InputError("give --patient, or --fhir-server with --subject, not both", where="--patient")
+    if file is not None:
+        return read(_bytes(file), where=file, systems=content.systems, limit=LARGEST_FILE)
+    if fhir_server is None or subject is None:
+        raise InputError("give --patient FILE, or --fhir-server URL with --subject Patient/123", where="--patient")
+    return asyncio.run(_from_server(content, fhir_server, subject))
+
+
+def emit(value: Any) -> None:
+    """Print JSON for scripts."""
+    sys.stdout.buffer.write(codec.encode_pretty(value))
+    sys.stdout.flush()
+
+
+async def _from_server(content: Loaded, base: str, subject: str) -> PatientRecord:
+    """Return the record of a patient on a server that the caller named himself."""
+    guard = Guard(allowed=(base,), loopback=True, plain_http=True, private_addresses=True)
+    async with Connections(guard) as connections:
+        return await gather_subject(
+            connections,
+            base,
+            subject,
+            state.queries(content),
+            token=os.environ.get(TOKEN_VARIABLE),
+            systems=content.systems,
+        )
+
+
+def _bytes(file: str) -> bytes:
+    """Return what a file or standard input holds."""
+    if file == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=file) from None

@@ -1,0 +1,140 @@
+"""`fhir-cds serve`: the CDS Hooks and FHIR service."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+import uvicorn
+from starlette.applications import Starlette
+
+from fhir_cds.errors import InputError
+from fhir_cds.knowledge.load import content_roots
+from fhir_cds.server import state
+from fhir_cds.server.app import create_app, reload
+from fhir_cds.server.logs import configure
+from fhir_cds.server.settings import PREFIX, Settings
+from fhir_cds.server.settings import load as load_settings
+
+FACTORY: Final = "fhir_cds.cli.serve:worker_app"
+CONFIG_VARIABLE: Final = "WORKER_CONFIG_FILE"
+GRACE_SECONDS: Final = 20
+
+log: Final = logging.getLogger("fhir_cds.server")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(serve)
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on [8080].")] = None,
+    content: Annotated[list[Path] | None, typer.Option(help="Content folder; repeatable.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Server processes [1].")] = None,
+) -> None:
+    """Serve CDS Hooks, $apply and the content over HTTP until stopped; SIGHUP loads the content again."""
+    settings = load_settings(config, host=host, port=port, content=tuple(content) if content else None, workers=workers)
+    configure(settings.log_level)
+    if settings.workers > 1:
+        _serve_many(settings, config)
+        return
+    app = application(settings)
+    bound = bind(settings.host, settings.port)
+    typer.echo(banner(settings, url_of(bound)))
+    asyncio.run(_serve(app, settings, bound))
+
+
+def application(settings: Settings) -> Starlette:
+    """Return the service with the content that the settings name; raises ContentError or InputError."""
+    loaded = state.load(content_roots(settings.content, os.environ), state.utc_now)
+    return create_app(loaded, settings)
+
+
+def worker_app() -> Starlette:
+    """Return the service of one worker process."""
+    config = os.environ.get(CONFIG_VARIABLE)
+    settings = load_settings(Path(config) if config else None)
+    configure(settings.log_level)
+    return application(settings)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket; raises InputError when the address is taken or not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise InputError(f"cannot listen on {host} port {port}: {error.strerror}", where="--port") from None
+    return bound
+
+
+def url_of(bound: socket.socket) -> str:
+    """Return the base URL of a listening socket."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def banner(settings: Settings, url: str) -> str:
+    """Return what is said at the start."""
+    mode = "development mode: no authentication, this machine only" if settings.development else "production mode"
+    return "\n".join(
+        (
+            f"fhir_cds on {url} ({mode})",
+            f"  discovery    {url}/cds-services",
+            f"  FHIR         {url}/fhir/metadata",
+            f"  health       {url}/health",
+        )
+    )
+
+
+async def _serve(app: Starlette, settings: Settings, bound: socket.socket) -> None:
+    """Serve until stopped; a hang-up signal loads the content again."""
+    server = uvicorn.Server(uvicorn.Config(app, **server_options()))
+    loop = asyncio.get_running_loop()
+    tasks: set[asyncio.Task[None]] = set()
+
+    def renew() -> None:
+        task = loop.create_task(reload(app, content_roots(settings.content, os.environ)))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    if hasattr(signal, "SIGHUP"):
+        loop.add_signal_handler(signal.SIGHUP, renew)
+    await server.serve(sockets=[bound])
+
+
+def server_options() -> dict[str, Any]:
+    """Return how uvicorn runs: no access log of its own (it would show addresses), a bounded shutdown."""
+    return {
+        "access_log": False,
+        "log_level": "warning",
+        "server_header": False,
+        "timeout_graceful_shutdown": GRACE_SECONDS,
+        "timeout_keep_alive": 30,
+    }
+
+
+def _serve_many(settings: Settings, config: Path | None) -> None:
+    """Serve with several processes; each reads the same file, and finds the flags in its environment."""
+    if settings.port == 0:
+        raise InputError("several workers need a port of their own, not 0", where="--port")
+    flags = {"HOST": settings.host, "CONTENT": os.pathsep.join(map(str, settings.content))}
+    os.environ.update({f"{PREFIX}{name}": value for name, value in flags.items() if value})
+    if config is not None:
+        os.environ[CONFIG_VARIABLE] = str(config)
+    typer.echo(banner(settings, f"http://{settings.host}:{settings.port}"))
+    uvicorn.run(
+        FACTORY, factory=True, host=settings.host, port=settings.port, workers=settings.workers, **server_options()
+    )

@@ -1,0 +1,127 @@
+"""One answer: the plans behind a service applied to a record, projected to cards. Pure: no clock, no network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fhir_cds.cards import contexts
+from fhir_cds.cards.cards import Projection, cards_from, recommendations_of
+from fhir_cds.cards.discovery import Offer
+from fhir_cds.cards.facts import Facts
+from fhir_cds.cards.messages import Card, Response
+from fhir_cds.data.record import PatientRecord, normalised
+from fhir_cds.followup.careplan import careplans, with_visits
+from fhir_cds.reasoning import tree
+from fhir_cds.reasoning.apply import apply_in, begin
+from fhir_cds.reasoning.outcome import Applied, Verdict
+from fhir_cds.reasoning.session import Context
+from fhir_cds.server.state import Loaded
+from fhir_cds.server.store import CardRow
+
+_CAPITAL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What a service answers, and what is kept of it."""
+
+    response: Response
+    applied: tuple[Applied, ...]
+    rows: tuple[CardRow, ...]
+    gaps: tuple[str, ...]
+    failed: int
+    subject: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One call of a service, its data gathered.
+
+    `context` is the checked context: its resources (draft orders, appointments …) reach the logic as CQL parameters
+    named after the member (`draftOrders` → "Draft Orders"). `instance` is the hookInstance.
+    """
+
+    offer: Offer
+    record: PatientRecord
+    now: str
+    context: Mapping[str, Any]
+    instance: str
+
+
+def advise(content: Loaded, question: Question, app_url: str | None = None) -> Advice:
+    """Return the cards of a service for one patient as of `now`.
+
+    Raises NotFoundError for a plan that is not there; what fails in a plan is on a card.
+    """
+    offer, record, now, context = question.offer, question.record, question.now, question.context
+    asked = Context(
+        encounter=_reference("Encounter", context.get("encounterId")),
+        practitioner=_practitioner(context.get("userId")),
+        parameters=parameters(context, content.systems),
+    )
+    session = begin(content.engine, record, now, asked)
+    applied = tuple(with_visits(session, apply_in(session, plan)) for plan in offer.service.plans)
+    gaps = tuple(f"{gap.key}: {gap.reason}" for gap in record.gaps)
+    projection = Projection(
+        facts=Facts(content.fact_texts, {f"{r['resourceType']}/{r['id']}": r for r in record.resources}),
+        seed=f"{question.instance}|{offer.service.id}",
+        gaps=gaps,
+        override_reasons=offer.override_reasons,
+        careplans=tuple(plan for one in applied for plan in careplans(one)),
+        app_url=app_url,
+    )
+    cards = cards_from(applied, projection)
+    rows = _rows(cards, recommendations_of(applied, projection))
+    failed = sum(
+        action.outcome.verdict is Verdict.FAILED
+        for one in applied
+        for plan in tree.plans_in(one)
+        for action in tree.walk(plan.actions)
+    )
+    return Advice(Response(cards=cards), applied, rows, gaps, failed, record.subject, now)
+
+
+def parameters(context: Mapping[str, Any], systems: Mapping[str, str]) -> dict[str, Any]:
+    """Return the resources that a context carries as CQL parameters, in the form that the record has too."""
+    found: dict[str, Any] = {}
+    for name, value in context.items():
+        if isinstance(value, dict):
+            carried = contexts.resources(context, name)
+            found[parameter_name(name)] = normalised(carried, systems=systems, where=f"context.{name}")
+    return found
+
+
+def parameter_name(member: str) -> str:
+    """Return the CQL parameter of a context member.
+
+    >>> parameter_name("draftOrders")
+    'Draft Orders'
+    """
+    return " ".join(word.capitalize() for word in _CAPITAL.split(member))
+
+
+def _rows(cards: Sequence[Card], recommendations: Mapping[str, tuple[str, ...]]) -> tuple[CardRow, ...]:
+    """Return what is kept of each card."""
+    return tuple(
+        CardRow(
+            card.uuid,
+            card.indicator,
+            tuple(suggestion.uuid for suggestion in card.suggestions or ()),
+            recommendations.get(card.uuid, ()),
+        )
+        for card in cards
+    )
+
+
+def _reference(kind: str, identifier: object) -> str | None:
+    """Return `Type/id`, None without an id."""
+    return f"{kind}/{identifier}" if isinstance(identifier, str) else None
+
+
+def _practitioner(user: object) -> str | None:
+    """Return the user when it is a practitioner or a practitioner's role."""
+    return user if isinstance(user, str) and user.startswith("Practitioner") else None

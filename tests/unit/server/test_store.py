@@ -1,0 +1,126 @@
+"""The store: idempotent, durable, without patient data."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fhir_cds.cards.messages import FeedbackItem, parse_feedback
+from fhir_cds.errors import InputError
+from fhir_cds.server.audit import Audit
+from fhir_cds.server.store import Answer, CardRow, Store, StoreError, patient_hash
+
+AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
+REASON = {"reason": {"code": "c", "system": "https://e.org"}, "userComment": "Mrs Planted"}
+
+
+def answer(number: int = 1, *cards: CardRow) -> Answer:
+    """Return an answer with a card."""
+    rows = cards or (CardRow(f"card-{number}", "info", ("s1",), ("guide:1", "guide:2")),)
+    return Answer(f"a{number}", AT, "svc", "patient-view", "iss", patient_hash("k", "iss", "Patient/p"), 3, rows)
+
+
+def items(*items: dict[str, object]) -> tuple[FeedbackItem, ...]:
+    """Return feedback items with a card and a time."""
+    base = {"card": "card-1", "outcome": "overridden", "outcomeTimestamp": AT.isoformat()}
+    return parse_feedback({"feedback": [{**base, **item} for item in items]}).feedback
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Return an empty store in a file."""
+    return Store(f"sqlite:///{tmp_path / 'f.sqlite3'}")
+
+
+def test_feedback_is_idempotent(store: Store) -> None:
+    """The same item again is not a second row; another time is."""
+    later = (AT + timedelta(minutes=1)).isoformat()
+    assert store.feedback("svc", "iss", items({}), AT) == 1
+    assert store.feedback("svc", "iss", items({}), AT + timedelta(hours=1)) == 0
+    assert store.feedback("svc", "iss", items({}, {"outcomeTimestamp": later}), AT) == 1
+
+
+def test_counts_join_cards_and_the_last_feedback(store: Store) -> None:
+    """Per recommendation: shown, accepted, overridden with reasons; a later accept wins."""
+    store.keep([answer(1), answer(2), answer(3)])
+    later = (AT + timedelta(minutes=1)).isoformat()
+    accepted = {"outcome": "accepted", "acceptedSuggestions": [{"id": "s1"}], "outcomeTimestamp": later}
+    store.feedback("svc", "iss", items({"overrideReason": REASON}, accepted), AT)
+    store.feedback("svc", "iss", items({"card": "card-2", "overrideReason": REASON}, {"card": "unknown"}), AT)
+    first, second = store.counts()
+    assert (first.recommendation, first.shown, first.accepted, first.overridden) == ("guide:1", 3, 1, 1)
+    assert first.reasons == (("https://e.org|c", 1),)
+    assert second.recommendation == "guide:2"
+
+
+def test_counts_since(store: Store) -> None:
+    """Cards before the day asked for are not counted."""
+    store.keep([answer()])
+    assert store.counts(AT + timedelta(days=1)) == []
+    assert len(store.counts(AT)) == 2
+
+
+def test_answers_are_kept_once(store: Store) -> None:
+    """The same answer again changes nothing; a card without recommendations is kept and not counted."""
+    bare = answer(2, CardRow("card-9", "info", (), ()))
+    store.keep([answer(), answer(), bare])
+    store.keep([answer()])
+    assert [count.shown for count in store.counts()] == [1, 1]
+
+
+def test_no_patient_data(tmp_path: Path) -> None:
+    """Neither patient id nor free comment is in the file."""
+    file = tmp_path / "f.sqlite3"
+    store = Store(f"sqlite:///{file}")
+    store.keep([answer()])
+    store.feedback("svc", "iss", items({"overrideReason": REASON}), AT)
+    store.close()
+    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"Planted" not in content
+    assert b"Patient/p" not in content
+
+
+def test_patient_hash_needs_the_key() -> None:
+    """The hash depends on key, issuer and patient; without a key nothing is kept."""
+    assert patient_hash("", "iss", "Patient/p") == ""
+    assert len({patient_hash(k, i, p) for k in "ab" for i in "cd" for p in "ef"}) == 8
+
+
+def test_purge(store: Store) -> None:
+    """What is past its time goes, the rest stays."""
+    store.keep([answer()])
+    store.feedback("svc", "iss", items({}), AT + timedelta(days=2))
+    assert store.purge(AT + timedelta(days=1)) == 3
+    assert store.counts() == []
+    assert store.feedback("svc", "iss", items({}), AT) == 0
+
+
+def test_durability_settings(store: Store) -> None:
+    """SQLite syncs each commit."""
+    with store._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+
+
+def test_broken_store_is_an_error(store: Store) -> None:
+    """What cannot be committed is not acknowledged."""
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE fhir_cds_feedback")
+    with pytest.raises(StoreError):
+        store.feedback("svc", "iss", items({}), AT)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:////no/such/folder/f.sqlite3", "nodb://x"])
+def test_store_that_cannot_be_opened(url: str) -> None:
+    """A wrong URL is said at the start."""
+    with pytest.raises(InputError, match="feedback_url"):
+        Store(url)
+
+
+def test_audit_writes_in_the_background(store: Store) -> None:
+    """Queued answers are in the store after closing."""
+    audit = Audit(store)
+    for number in range(5):
+        audit(answer(number))
+    audit.close()
+    assert store.counts()[0].shown == 5

@@ -1,0 +1,241 @@
+"""Callers: the CDS Hooks JWT in every way it can be wrong, and development mode."""
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from joserfc import jws
+from joserfc.jwk import ECKey, OctKey, RSAKey
+from starlette.requests import Request
+
+from fhir_cds.errors import FhirServerError
+from fhir_cds.server.keys import COOL_DOWN_SECONDS, LIFE_SECONDS, Keys, parse
+from fhir_cds.server.settings import Issuer, Settings
+from fhir_cds.server.trust import Caller, Replay, Trust, UnauthorizedError
+
+ISS = "https://ehr.example.org"
+PUBLIC = "https://cds.example.org/base"
+ENDPOINT = f"{PUBLIC}/cds-services/s"
+NOW = 1_800_000_000.0
+EC = ECKey.generate_key("P-384", {"kid": "ec"})
+RSA = RSAKey.generate_key(2048, {"kid": "rsa"})
+OTHER = ECKey.generate_key("P-384", {"kid": "ec"})
+
+
+def jwks(*keys: Any) -> bytes:
+    """Return a JWK Set of public keys."""
+    return json.dumps({"keys": [key.as_dict(private=False) for key in keys]}).encode()
+
+
+@pytest.fixture
+def trust(tmp_path: Path) -> Trust:
+    """Return the check of one issuer whose keys are in a file."""
+    file = tmp_path / "jwks.json"
+    file.write_bytes(jwks(EC, RSA))
+    issuer = Issuer(iss=ISS, jwks_file=file, tenants=("t1",))
+    return Trust(Settings(mode="production", issuers=(issuer,), public_url=PUBLIC))
+
+
+def token(key: Any = EC, header: dict[str, Any] | None = None, **claims: Any) -> str:
+    """Return a signed token; a claim given as None is left out."""
+    base: dict[str, Any] = {
+        "iss": ISS,
+        "aud": ENDPOINT,
+        "iat": NOW - 10,
+        "exp": NOW + 290,
+        "jti": "j1",
+        "tenant": "t1",
+    }
+    payload = {name: value for name, value in {**base, **claims}.items() if value is not None}
+    kinds = {ECKey: "ES384", RSAKey: "RS384", OctKey: "HS256"}
+    protected = {"alg": kinds[type(key)], "kid": key.kid, "typ": "JWT"} | (header or {})
+    protected = {name: value for name, value in protected.items() if value is not None}
+    registry = jws.JWSRegistry(algorithms=[protected["alg"]])
+    registry.strict_check_header = False
+    return jws.serialize_compact(protected, json.dumps(payload), key, registry=registry)
+
+
+def request(authorization: str | None, path: str = "/cds-services/s", **headers: str) -> Request:
+    """Return a request with an Authorization header."""
+    listed = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    if authorization is not None:
+        listed.append((b"authorization", authorization.encode()))
+    scope = {"type": "http", "path": path, "raw_path": path.encode(), "headers": listed, "query_string": b""}
+    return Request({**scope, "server": ("127.0.0.1", 80), "scheme": "http", "method": "POST"})
+
+
+@pytest.mark.parametrize("key", [EC, RSA])
+async def test_s5_both_algorithms(trust: Trust, key: Any) -> None:
+    """ES384 and RS384 tokens are accepted; issuer, tenant and id come out."""
+    caller = await trust.authenticate(request(f"Bearer {token(key)}"), NOW)
+    assert caller == Caller(ISS, "t1", "j1")
+
+
+async def test_audience_may_be_a_list(trust: Trust) -> None:
+    """`aud` may hold several audiences."""
+    await trust.authenticate(request(f"Bearer {token(aud=['https://other', ENDPOINT])}"), NOW)
+
+
+async def test_s11_audience_is_the_public_address(trust: Trust) -> None:
+    """The address that the process sees behind a proxy does not count."""
+    with pytest.raises(UnauthorizedError):
+        await trust.authenticate(request(f"Bearer {token(aud='http://127.0.0.1/cds-services/s')}"), NOW)
+
+
+WRONG: dict[str, Callable[[], str | None]] = {
+    "absent": lambda: None,
+    "basic": lambda: f"Basic {token()}",
+    "empty": lambda: "Bearer ",
+    "not a token": lambda: "Bearer abc",
+    "not json": lambda: "Bearer YQ.YQ.YQ",
+    "list header": lambda: "Bearer W10.W10.YQ",
+    "huge": lambda: f"Bearer {'a' * 9000}",
+    "issuer": lambda: f"Bearer {token(iss='https://evil.example.org')}",
+    "no issuer": lambda: f"Bearer {token(iss=None)}",
+    "audience": lambda: f"Bearer {token(aud=PUBLIC)}",
+    "no audience": lambda: f"Bearer {token(aud=None)}",
+    "expired": lambda: f"Bearer {token(exp=NOW - 61, iat=NOW - 300)}",
+    "no exp": lambda: f"Bearer {token(exp=None)}",
+    "exp is text": lambda: f"Bearer {token(exp='soon')}",
+    "future": lambda: f"Bearer {token(iat=NOW + 61, exp=NOW + 300)}",
+    "not before": lambda: f"Bearer {token(nbf=NOW + 61)}",
+    "lives too long": lambda: f"Bearer {token(iat=NOW, exp=NOW + 901)}",
+    "tenant": lambda: f"Bearer {token(tenant='t2')}",
+    "no tenant": lambda: f"Bearer {token(tenant=None)}",
+    "no jti": lambda: f"Bearer {token(jti=None)}",
+    "no kid": lambda: f"Bearer {token(header={'kid': None})}",
+    "unknown kid": lambda: f"Bearer {token(header={'kid': 'x'})}",
+    "other key": lambda: f"Bearer {token(OTHER)}",
+    "hmac": lambda: f"Bearer {token(OctKey.import_key(b'x' * 32, {'kid': 'ec'}))}",
+    "tampered": lambda: f"Bearer {token()[:-6]}AAAAAA",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_s9_every_fault_is_the_same(trust: Trust, name: str) -> None:
+    """Whatever is wrong, the error says no more than that the call is not accepted."""
+    with pytest.raises(UnauthorizedError) as caught:
+        await trust.authenticate(request(WRONG[name]()), NOW)
+    assert str(caught.value) == "unauthorized"
+
+
+async def test_s4_none_is_never_accepted(trust: Trust) -> None:
+    """A token that claims to need no signature is refused."""
+    header = "eyJhbGciOiJub25lIiwia2lkIjoiZWMifQ"
+    with pytest.raises(UnauthorizedError):
+        await trust.authenticate(request(f"Bearer {header}.{token().split('.')[1]}."), NOW)
+
+
+async def test_s8_replay(trust: Trust) -> None:
+    """A token works once; the same id works again after it has expired."""
+    await trust.authenticate(request(f"Bearer {token()}"), NOW)
+    with pytest.raises(UnauthorizedError):
+        await trust.authenticate(request(f"Bearer {token()}"), NOW + 1)
+    later = NOW + 1000
+    await trust.authenticate(request(f"Bearer {token(iat=later, exp=later + 100)}"), later)
+
+
+async def test_a_refused_token_is_not_used_up(trust: Trust) -> None:
+    """A forged token does not spend the id of the true one."""
+    with pytest.raises(UnauthorizedError):
+        await trust.authenticate(request(f"Bearer {token(OTHER)}"), NOW)
+    await trust.authenticate(request(f"Bearer {token()}"), NOW)
+
+
+def test_replay_memory_is_bounded() -> None:
+    """The oldest ids are forgotten when there are too many."""
+    seen = Replay(limit=2)
+    assert all(seen.first_use("i", str(n), NOW + 100, NOW) for n in range(3))
+    assert len(seen._seen) == 2
+
+
+async def test_s7_jku_of_the_token_is_never_fetched() -> None:
+    """A token with another jku than the issuer's is refused and nothing is fetched."""
+    asked: list[str] = []
+
+    async def fetch(url: str) -> bytes:
+        asked.append(url)
+        return jwks(EC)
+
+    issuer = Issuer(iss=ISS, jku="https://ehr.example.org/jwks")
+    settings = Settings(mode="production", issuers=(issuer,), public_url=PUBLIC)
+    trust = Trust(settings, Keys(fetch))
+    with pytest.raises(UnauthorizedError):
+        await trust.authenticate(request(f"Bearer {token(header={'jku': 'https://evil.example.org'})}"), NOW)
+    assert asked == []
+    await trust.authenticate(request(f"Bearer {token(header={'jku': issuer.jku})}"), NOW)
+    assert asked == [issuer.jku]
+
+
+def fetcher(answers: list[bytes | Exception], asked: list[str]) -> Callable[[str], Awaitable[bytes]]:
+    """Return a fetch that gives one answer after the other, the last one for ever."""
+
+    async def fetch(url: str) -> bytes:
+        asked.append(url)
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return fetch
+
+
+async def test_s6_keys_are_cached_rotated_and_kept() -> None:
+    """Keys are fetched once, again for an unknown kid after the cool-down, and kept when the address fails."""
+    asked: list[str] = []
+    time = [0.0]
+    issuer = Issuer(iss=ISS, jku="https://ehr.example.org/jwks")
+    answers: list[bytes | Exception] = [jwks(EC), jwks(EC, RSA), FhirServerError("down")]
+    keys = Keys(fetcher(answers, asked), lambda: time[0])
+    assert await keys.find(issuer, "ec") is not None
+    assert await keys.find(issuer, "ec") is not None
+    assert await keys.find(issuer, "rsa") is None
+    assert len(asked) == 1
+    time[0] = COOL_DOWN_SECONDS
+    assert await keys.find(issuer, "rsa") is not None
+    assert len(asked) == 2
+    time[0] += LIFE_SECONDS
+    assert await keys.find(issuer, "rsa") is not None
+    assert len(asked) == 3
+
+
+async def test_keys_that_never_came() -> None:
+    """An address that does not answer gives no key and is not asked all the time."""
+    asked: list[str] = []
+    keys = Keys(fetcher([FhirServerError("down")], asked), lambda: 0.0)
+    issuer = Issuer(iss=ISS, jku="https://ehr.example.org/jwks")
+    assert await keys.find(issuer, "ec") is None
+    assert await keys.find(issuer, "ec") is None
+    assert len(asked) == 1
+
+
+async def test_missing_key_file_refuses(tmp_path: Path) -> None:
+    """An issuer whose key file is gone cannot call; the service goes on."""
+    issuer = Issuer(iss=ISS, jwks_file=tmp_path / "none.json")
+    assert await Keys().find(issuer, "ec") is None
+
+
+def test_symmetric_keys_are_left_out() -> None:
+    """Only EC and RSA keys with an id count."""
+    oct_key = {"kty": "oct", "k": "AAAA", "kid": "h"}
+    broken = {"kty": "EC", "kid": "b"}
+    document = json.dumps({"keys": [oct_key, broken, {"kty": "RSA"}, 1, EC.as_dict(private=True)]}).encode()
+    assert list(parse(document)) == ["ec"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost", "[::1]:8080"])
+async def test_development_mode_is_for_this_machine(host: str) -> None:
+    """Without issuers and on loopback no token is needed."""
+    assert (await Trust(Settings()).authenticate(request(None, host=host), NOW)).iss == "local"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"host": "cds.example.org"}, {"host": "10.0.0.1:80"}, {}, {"host": "localhost", "x_forwarded_for": "1.2.3.4"}],
+)
+async def test_development_mode_refuses_others(headers: dict[str, str]) -> None:
+    """Another host name, or a proxy in front, is refused."""
+    with pytest.raises(UnauthorizedError):
+        await Trust(Settings()).authenticate(request(None, **headers), NOW)
