@@ -54,6 +54,8 @@ class Guard:
         ip = ipaddress.ip_address(address.partition("%")[0])
         mapped = getattr(ip, "ipv4_mapped", None)
         ip = mapped or ip
+        if ip.is_link_local:  # where clouds keep their credentials service
+            return False
         if ip.is_loopback:
             return self.loopback or self.private_addresses
         return ip.is_global or (self.private_addresses and ip.is_private and not ip.is_unspecified)
