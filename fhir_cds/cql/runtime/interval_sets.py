@@ -24,6 +24,7 @@ from fhir_cds.cql.runtime.temporal_ops import TEMPORAL, order_at
 
 # More pieces than this are a mistake in the expression, not an answer.
 MAX_PIECES: Final = 1_000_000
+_UNKNOWN: Final = Interval(None, None, False, False)
 _moved: Final[Callable[[Any, Decimal, str], Any]] = calendar_arithmetic.add
 
 
@@ -73,17 +74,12 @@ def collapse(source: list[Interval | None] | None, per: Quantity | None = None) 
     for one in sorted_intervals(source):
         if merged and _joins(merged[-1], one, per):
             last = merged.pop()
-            high, closed = _later_end(last, one)
-            merged.append(Interval(last.low, high, last.low_closed, closed, last.point_type or one.point_type))
+            first, longest = earlier_start(last, one) or _UNKNOWN, later_end(last, one) or _UNKNOWN
+            kind = last.point_type or one.point_type
+            merged.append(Interval(first.low, longest.high, first.low_closed, longest.high_closed, kind))
         else:
             merged.append(one)
     return merged
-
-
-def _later_end(left: Interval, right: Interval) -> tuple[Any, bool]:
-    """Return the bound (value, closed) of the interval that ends last; an unknown one when that is open."""
-    longest = later_end(left, right)
-    return (None, False) if longest is None else (longest.high, longest.high_closed)
 
 
 def _joins(last: Interval, following: Interval, per: Quantity | None) -> bool:
