@@ -1,0 +1,24 @@
+"""ELM -> Python source: one module per chapter, each with a literal table of its handlers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fhir_cds.cql.compile import (
+    casts,
+    clinical,
+    conditional,
+    iteration,
+    logic,
+    operators,
+    query,
+    references,
+    retrieve,
+    structure,
+)
+from fhir_cds.cql.compile.context import Handler
+
+_CHAPTERS: Final = (operators, logic, conditional, structure, casts, query, iteration, references, clinical, retrieve)
+
+HANDLERS: Final[dict[str, Handler]] = {kind: step for chapter in _CHAPTERS for kind, step in chapter.HANDLERS.items()}
+TESTS: Final[dict[str, Handler]] = {kind: step for chapter in _CHAPTERS for kind, step in chapter.TESTS.items()}

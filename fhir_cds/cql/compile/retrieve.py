@@ -1,0 +1,202 @@
+"""Retrieves: registered with the program's index at load; what only evaluation knows is filtered then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from fhir_cds.cql.compile.context import Compiler, Handler
+from fhir_cds.cql.compile.emit import Expr
+from fhir_cds.cql.elm import Node
+from fhir_cds.cql.index import CODEABLE, OTHER, Coding, Retrieve
+from fhir_cds.cql.modelinfo import element_type, is_resource, model_type
+from fhir_cds.cql.runtime import OPERATORS, fhir
+from fhir_cds.cql.runtime.clinical import Code, Concept, ValueSet
+from fhir_cds.cql.runtime.fhir import Typed, dynamic_property, period_to_interval
+from fhir_cds.cql.runtime.interval import Interval
+from fhir_cds.cql.trampoline import Step
+from fhir_cds.cql.typesys import ChoiceOf, ListOf, Named, Type
+
+_REFUSED: Final = (
+    "idProperty idSearch id contextProperty contextSearch context codeSearch valueSetProperty dateLowProperty"
+    " dateHighProperty dateSearch include otherFilter"
+).split()
+
+
+def retrieve(c: Compiler, node: Node) -> Step[Expr]:
+    """Compile Retrieve to its bucket of the index, filtered by codes or dates that are not known at load."""
+    kind: Named = node["dataType"]
+    if not is_resource(kind.name):
+        raise c.fail(f"{kind} cannot be retrieved")
+    for name in _REFUSED:
+        if node.get(name):
+            raise c.fail(f"Retrieve.{name} is not supported")
+    resource_type = kind.name.partition(".")[2]
+    resource_type = "Resource" if resource_type == "DomainResource" else resource_type
+    result_type = node.type or ListOf(kind)
+    filters: list[tuple[str | None, Node]] = []
+    if node.get("codes") is not None:
+        filters.append((node.get("codeProperty"), node["codes"]))
+    filters += [(f.get("property"), f["value"]) for f in node.get("codeFilter") or ()]
+    dates: list[tuple[str | None, Node]] = []
+    if node.get("dateRange") is not None:
+        dates.append((node.get("dateProperty"), node["dateRange"]))
+    dates += [(f.get("property"), f["value"]) for f in node.get("dateFilter") or ()]
+    date_path = dates[0][0] if dates else None
+    text, rest = yield _coded(c, kind, resource_type, filters[:1], date_path)
+    for path, value in rest + filters[1:]:
+        codes: Expr = yield c.visit(value)
+        read = coding_reader(c, kind, path or _code_path(c, kind))
+        text = f"{c.k(filter_codes)}(s, {text}, {c.k(read)}, {codes.text})"
+    for path, value in dates:
+        if path is None:
+            raise c.fail("a retrieve by date without a date property")
+        period: Expr = yield c.visit(value)
+        _check_path(c, kind, path)
+        text = f"{c.k(filter_dates)}(s, {text}, {c.k(tuple(path.split('.')))}, {period.text})"
+    return Expr(text, result_type, nullable=False)
+
+
+def _code_path(c: Compiler, kind: Named) -> str:
+    found = model_type(kind.name)
+    if found is None or found.code_path is None:
+        raise c.fail(f"{kind} has no primary code path: name the element to compare")
+    return found.code_path
+
+
+def _coded(
+    c: Compiler, kind: Named, resource_type: str, filters: list[tuple[str | None, Node]], date_path: str | None
+) -> Step[tuple[str, list[tuple[str | None, Node]]]]:
+    """Return the text of the bucket and the code filter that evaluation must still apply, if any."""
+    if not filters:
+        described = Retrieve(resource_type, date_path=date_path)
+        c.uses.retrieves[c.retrieves.describe(described)] = None
+        return f"s.buckets[{c.retrieves.all_of(resource_type)}]", []
+    path, value = filters[0]
+    path = path or _code_path(c, kind)
+    read = coding_reader(c, kind, path)
+    valueset: str | None = None
+    pairs: frozenset[Coding] | None = None
+    direct: tuple[Code, ...] | None = ()
+    if value.kind == "ValueSetRef":
+        found = c.valueset(c.included(value.get("libraryName")), value["name"])
+        valueset = f"{found.id}|{found.version}" if found.version else found.id
+        pairs = frozenset(c.code_set(found))
+    else:
+        codes: Expr = yield c.visit(value)
+        direct = _known_codes(codes)
+        if direct is not None:
+            pairs = frozenset((code.system, code.code) for code in direct)
+    c.uses.retrieves[c.retrieves.describe(Retrieve(resource_type, path, valueset, direct, date_path))] = None
+    if pairs is None:
+        return f"s.buckets[{c.retrieves.all_of(resource_type)}]", [(path, value)]
+    keys, shape = json_keys(kind, path)
+    return f"s.buckets[{c.retrieves.coded(resource_type, keys, shape, read, pairs)}]", []
+
+
+def _known_codes(codes: Expr) -> tuple[Code, ...] | None:
+    """Return the codes of a constant, or None."""
+    if not codes.constant:
+        return None
+    values = codes.value if isinstance(codes.value, list) else [codes.value]
+    found: list[Code] = []
+    for value in values:
+        if isinstance(value, Concept):
+            found += value.codes
+        elif isinstance(value, Code):
+            found.append(value)
+        else:
+            return None
+    return tuple(found)
+
+
+def json_keys(kind: Named, path: str) -> tuple[tuple[str, ...], int]:
+    """Return the JSON keys of a code path and how its element holds codings."""
+    declared = element_type(kind.name, path)
+    if isinstance(declared, ChoiceOf):
+        keys = tuple(k for k, t in fhir.choice_keys(path, declared) if t in {"FHIR.CodeableConcept", "FHIR.Coding"})
+        return keys, CODEABLE if keys == (f"{path}CodeableConcept",) else OTHER
+    return (path,), CODEABLE if declared == Named("FHIR.CodeableConcept") else OTHER
+
+
+def coding_reader(c: Compiler, kind: Named, path: str) -> Callable[[dict[str, Any]], list[Coding]]:
+    """Return the function that reads the codings under a path of a resource; a path that does not exist is refused."""
+    _check_path(c, kind, path)
+    segments = tuple(path.split("."))
+    known = c.readers.get(segments)
+    if known is None:
+
+        def known(resource: dict[str, Any]) -> list[Coding]:
+            return codings(_walk(resource, segments))
+
+        c.readers[segments] = known
+    return known
+
+
+def _check_path(c: Compiler, kind: Named, path: str) -> None:
+    current: Type | None = kind
+    for segment in path.split("."):
+        current = current.item if isinstance(current, ListOf) else current
+        current = element_type(current.name, segment) if isinstance(current, Named) else None
+        if current is None:
+            raise c.fail(f"{kind} has no element {path!r}")
+
+
+def _walk(resource: dict[str, Any], segments: tuple[str, ...]) -> list[Any]:
+    values: Any = resource
+    for segment in segments:
+        values = dynamic_property(None, values, segment)
+    if values is None:
+        return []
+    return values if isinstance(values, list) else [values]
+
+
+def codings(values: list[Any]) -> list[Coding]:
+    """Return the (system, code) pairs in CodeableConcepts, Codings and codes."""
+    found: list[Coding] = []
+    for item in values:
+        value = item.value if isinstance(item, Typed) else item
+        if isinstance(value, dict) and isinstance(value.get("coding"), list):
+            found += [(each.get("system"), each.get("code")) for each in value["coding"]]
+        elif isinstance(value, dict) and "code" in value:
+            found.append((value.get("system"), value.get("code")))
+        elif isinstance(value, str):
+            found.append((None, value))
+    return found
+
+
+def filter_codes(
+    state: Any, resources: list[Any], read: Callable[[dict[str, Any]], list[Coding]], codes: Any
+) -> list[Any]:
+    """Return the resources with one of the codes (a list, a concept, a code or a value set); none for null."""
+    if codes is None:
+        return []
+    if isinstance(codes, ValueSet):
+        wanted: frozenset[Coding] | set[Coding] = state.code_sets.get(codes.id)
+        if wanted is None:
+            raise LookupError(f"the value set {codes.id} is not among those given")
+    else:
+        items = codes if isinstance(codes, list) else [codes]
+        parts = [each for item in items if item is not None for each in (item.codes if isinstance(item, Concept) else [item])]
+        wanted = {(each.system, each.code) if isinstance(each, Code) else (None, each) for each in parts}
+    state.spend(len(resources))
+    return [resource for resource in resources if any(pair in wanted for pair in read(resource))]
+
+
+def filter_dates(state: Any, resources: list[Any], path: tuple[str, ...], period: Interval | None) -> list[Any]:
+    """Return the resources whose date (or period) under the path lies during the interval; none for null."""
+    if period is None:
+        return []
+    state.spend(len(resources))
+    return [resource for resource in resources if any(_during(state, value, period) for value in _walk(resource, path))]
+
+
+def _during(state: Any, value: Any, period: Interval) -> bool:
+    raw = value.value if isinstance(value, Typed) else value
+    if isinstance(raw, dict):
+        return OPERATORS["IncludedIn"](period_to_interval(state, raw), period, None) is True
+    return OPERATORS["In"](fhir.to_datetime(state, raw), period, None) is True
+
+
+HANDLERS: Final[dict[str, Handler]] = {"Retrieve": retrieve}
+TESTS: Final[dict[str, Handler]] = {}
