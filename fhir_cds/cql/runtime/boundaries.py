@@ -5,7 +5,9 @@ With a precision, dates and times are compared at that precision.
 
 from __future__ import annotations
 
-from fhir_cds.cql.runtime.comparison import both, negate
+from typing import Any
+
+from fhir_cds.cql.runtime.comparison import both, order
 from fhir_cds.cql.runtime.interval import Interval, Span, end_span, start_span
 from fhir_cds.cql.runtime.points import predecessor, successor
 from fhir_cds.cql.runtime.temporal import PRECISION_INDEX
@@ -16,17 +18,19 @@ Answer = bool | None
 
 def before(left: Span, right: Span, precision: str | None = None) -> Answer:
     """Tell whether a boundary lies before another."""
-    if left.low is left.high and right.low is right.high:
-        sign = order_at(left.low, right.low, precision)
+    (low, high), (least, greatest) = left, right
+    if low is high and least is greatest:
+        sign = order(low, least) if precision is None else order_at(low, least, precision)
         return None if sign is None else sign < 0
-    if order_at(left.high, right.low, precision) == -1:
+    if order_at(high, least, precision) == -1:
         return True
-    return False if order_at(left.low, right.high, precision) in (0, 1) else None
+    return False if order_at(low, greatest, precision) in (0, 1) else None
 
 
 def not_after(left: Span, right: Span, precision: str | None = None) -> Answer:
     """Tell whether a boundary lies before another or is the same point."""
-    return negate(before(right, left, precision))
+    answer = before(right, left, precision)
+    return None if answer is None else not answer
 
 
 def same(left: Span, right: Span, precision: str | None = None) -> Answer:
@@ -36,20 +40,25 @@ def same(left: Span, right: Span, precision: str | None = None) -> Answer:
 
 def next_to(left: Span, right: Span, precision: str | None) -> Answer:
     """Tell whether the left boundary comes immediately before the right one, at a precision if one is given."""
-    if None in left or None in right:
+    (first, last), (least, greatest) = left, right
+    if None in (first, last, least, greatest):
         return None
-    if precision is not None and isinstance(left.low, TEMPORAL):
+    if precision is not None and isinstance(first, TEMPORAL):
         index = PRECISION_INDEX[precision]
-        low, _, least, _ = keys(left.low, right.low, index)
-        _, high, _, greatest = keys(left.high, right.high, index)
-        if high + 1 < least or low + 1 > greatest:
+        one, _, other, _ = keys(first, least, index)
+        _, two, _, another = keys(last, greatest, index)
+        if two + 1 < other or one + 1 > another:
             return False
-        return True if low + 1 == high + 1 == least == greatest else None
-    if (left.low is left.high and successor(left.low) is None) or (
-        right.low is right.high and predecessor(right.low) is None
-    ):
+        return True if one + 1 == two + 1 == other == another else None
+    if (first is last and successor(first) is None) or (least is greatest and predecessor(least) is None):
         return False
-    return same(left, Span(*(point if (moved := predecessor(point)) is None else moved for point in right)))
+    return same(left, (_before_or_itself(least), _before_or_itself(greatest)))
+
+
+def _before_or_itself(point: Any) -> Any:
+    """Return the point before, the point itself when it is the first."""
+    moved = predecessor(point)
+    return point if moved is None else moved
 
 
 def known(value: Interval) -> tuple[Span, Span]:

@@ -6,7 +6,6 @@ CQL reference, chapters "Arithmetic Operators" (Add, Subtract, Successor, Predec
 
 from __future__ import annotations
 
-from calendar import monthrange
 from datetime import date
 from decimal import Decimal
 from typing import Final, TypeVar
@@ -29,6 +28,7 @@ from fhir_cds.cql.runtime.temporal import (
     Date,
     DateTime,
     Time,
+    days_in_month,
 )
 
 T = TypeVar("T", Date, DateTime, Time)
@@ -101,7 +101,7 @@ def _months(fields: tuple[int, ...], months: int) -> tuple[int, ...] | None:
         return (year,)
     if len(fields) == 2:
         return (year, month + 1)
-    return (year, month + 1, min(fields[2], monthrange(year, month + 1)[1]), *fields[3:])
+    return (year, month + 1, min(fields[2], days_in_month(year, month + 1)), *fields[3:])
 
 
 def _calendar_steps(precision: int, steps: int, index: int) -> int:

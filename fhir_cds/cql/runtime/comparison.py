@@ -230,12 +230,13 @@ def _same_ratio(left: Any, right: Any) -> bool | None:
 
 def same_point(left: Span, right: Span) -> bool | None:
     """Tell whether two boundaries are the same point; null when they may be but need not."""
-    if left.low is left.high and right.low is right.high:
-        return equal(left.low, right.low)
-    if order(left.high, right.low) == -1 or order(left.low, right.high) == 1:
+    (low, high), (least, greatest) = left, right
+    if low is high and least is greatest:
+        return equal(low, least)
+    if order(high, least) == -1 or order(low, greatest) == 1:
         return False
-    known = order(left.low, left.high) == 0 and order(right.low, right.high) == 0
-    return equal(left.low, right.low) if known else None
+    known = order(low, high) == 0 and order(least, greatest) == 0
+    return equal(low, least) if known else None
 
 
 def _same_interval(left: Any, right: Any) -> bool | None:

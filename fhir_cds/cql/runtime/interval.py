@@ -7,7 +7,7 @@ the other bound. So a boundary is a pair of points, the least and the greatest i
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 from fhir_cds.cql.runtime.points import MAXIMUM, MINIMUM, predecessor, successor
 from fhir_cds.cql.runtime.quantity import Quantity
@@ -27,14 +27,9 @@ class Interval:
     point_type: str | None = None
 
 
-class Span(NamedTuple):
-    """The least and the greatest point that a boundary can be; both None when nothing is known."""
-
-    low: Any
-    high: Any
-
-
-UNKNOWN = Span(None, None)
+# The least and the greatest point that a boundary can be; both None when nothing is known.
+Span = tuple[Any, Any]
+UNKNOWN: Final[Span] = (None, None)
 
 
 def plain_type(name: str | None) -> str | None:
@@ -69,18 +64,18 @@ def end(interval: Interval) -> Any:
 def start_span(value: Any) -> Span:
     """Return what the start of an interval can be; a point is its own start."""
     if not isinstance(value, Interval):
-        return Span(value, value)
+        return value, value
     if value.low is None and not value.low_closed:
-        return Span(limit(value, high=False), end(value) if value.high is not None else limit(value, high=True))
+        return limit(value, high=False), end(value) if value.high is not None else limit(value, high=True)
     point = start(value)
-    return Span(point, point)
+    return point, point
 
 
 def end_span(value: Any) -> Span:
     """Return what the end of an interval can be; a point is its own end."""
     if not isinstance(value, Interval):
-        return Span(value, value)
+        return value, value
     if value.high is None and not value.high_closed:
-        return Span(start(value) if value.low is not None else limit(value, high=False), limit(value, high=True))
+        return start(value) if value.low is not None else limit(value, high=False), limit(value, high=True)
     point = end(value)
-    return Span(point, point)
+    return point, point

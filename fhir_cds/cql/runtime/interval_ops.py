@@ -42,14 +42,14 @@ def _within(point: Any, interval: Interval, precision: str | None) -> Answer:
 
 def _from_low(point: Any, interval: Interval, precision: str | None) -> Answer:
     if interval.low is None:
-        return True if interval.low_closed else not_after(start_span(interval), Span(point, point), precision)
+        return True if interval.low_closed else not_after(start_span(interval), (point, point), precision)
     sign = order_at(point, interval.low, precision)
     return None if sign is None else sign > 0 or (sign == 0 and interval.low_closed)
 
 
 def _to_high(point: Any, interval: Interval, precision: str | None) -> Answer:
     if interval.high is None:
-        return True if interval.high_closed else not_after(Span(point, point), end_span(interval), precision)
+        return True if interval.high_closed else not_after((point, point), end_span(interval), precision)
     sign = order_at(point, interval.high, precision)
     return None if sign is None else sign < 0 or (sign == 0 and interval.high_closed)
 
@@ -76,7 +76,7 @@ def proper_contains(left: Any, right: Any, precision: str | None = None) -> Answ
         return list_ops.proper_contains(left, right)
     if right is None:
         return None
-    (first, last), point = known(left), Span(right, right)
+    (first, last), point = known(left), (right, right)
     return both(before(first, point, precision), before(point, last, precision))
 
 
@@ -213,9 +213,9 @@ def _except(left: Interval, right: Interval) -> Interval | None:
     if apart is not False:
         return left if apart else None
     if before(a, c) is True and not_after(b, d) is True:
-        return Interval(left.low, predecessor(c.low), left.low_closed, True, left.point_type)
+        return Interval(left.low, predecessor(c[0]), left.low_closed, True, left.point_type)
     if not_after(c, a) is True and before(d, b) is True:
-        return Interval(successor(d.low), left.high, True, left.high_closed, left.point_type)
+        return Interval(successor(d[0]), left.high, True, left.high_closed, left.point_type)
     return None
 
 

@@ -15,7 +15,6 @@ nothing assigns to them after they were built.
 from __future__ import annotations
 
 import re
-from calendar import monthrange
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import ClassVar, Final
@@ -44,6 +43,16 @@ MAX_OFFSET: Final = 14 * 60
 _CACHE: Final = 32_768
 
 
+_MONTH_DAYS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+def days_in_month(year: int, month: int) -> int:
+    """Return the number of days of a month (1 to 12)."""
+    if month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0):
+        return 29
+    return _MONTH_DAYS[month - 1]
+
+
 class Date:
     """A calendar date known to the year, the month or the day."""
 
@@ -64,7 +73,7 @@ class Date:
         if month is None:
             return Date(YEAR, first, date(year, 12, 31).toordinal() - EPOCH_ORDINAL)
         if day is None:
-            return Date(MONTH, first, first + monthrange(year, month)[1] - 1)
+            return Date(MONTH, first, first + days_in_month(year, month) - 1)
         return Date(DAY, first, first)
 
     @staticmethod

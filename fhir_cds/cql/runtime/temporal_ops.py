@@ -8,6 +8,7 @@ are brought to the offset of the evaluation, but for comparisons and differences
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
@@ -15,6 +16,7 @@ from fhir_cds.cql.runtime.comparison import order
 from fhir_cds.cql.runtime.temporal import (
     DAY,
     DAY_MS,
+    EPOCH_ORDINAL,
     HOUR,
     MILLISECOND,
     PRECISION_INDEX,
@@ -104,15 +106,13 @@ def _cut(number: int, divisor: int) -> int:
 
 def _months_between(start: int, stop: int) -> int:
     """Return the whole months between two local moments (milliseconds since 1970)."""
-    one, other = (divmod(moment, DAY_MS) for moment in (start, stop))
-    first, last = (Date.of_day(days).fields() for days in (one[0], other[0]))
-    months = (last[0] - first[0]) * 12 + last[1] - first[1]
-    rest = (last[2], other[1]) < (first[2], one[1])
-    if months > 0 and rest:
-        return months - 1
-    if months < 0 and (last[2], other[1]) > (first[2], one[1]):
-        return months + 1
-    return months
+    days, early = divmod(start, DAY_MS)
+    later_days, late = divmod(stop, DAY_MS)
+    first, last = date.fromordinal(days + EPOCH_ORDINAL), date.fromordinal(later_days + EPOCH_ORDINAL)
+    months = (last.year - first.year) * 12 + last.month - first.month
+    if months > 0:
+        return months - ((last.day, late) < (first.day, early))
+    return months + (months < 0 and (last.day, late) > (first.day, early))
 
 
 def _whole(start: int, stop: int, unit: str) -> int:

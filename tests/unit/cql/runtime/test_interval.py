@@ -168,6 +168,8 @@ CASES: list[tuple[str, str, str, str | None, bool | None]] = [
     ("Meets", "D[2014-01-01,2014]", "D[2014-04-20,2014-04-21]", "month", None),
     ("MeetsBefore", "[1,10]", "[11,20]", None, True),
     ("MeetsBefore", "[11,20]", "[1,10]", None, False),
+    ("MeetsBefore", "[-3,0]", "[1,5]", None, True),
+    ("MeetsBefore", "[-3,1]", "[1,5]", None, False),
     ("MeetsBefore", "[1,_]", "[1,10]", None, False),
     ("MeetsBefore", "[1,10]", "[_,20]", None, False),
     ("MeetsAfter", "(_,5]", "[11,_)", None, False),

@@ -133,6 +133,28 @@ def test_sets_agree_with_the_points(left: Interval, right: Interval) -> None:
         assert rest == left
 
 
+@given(left=intervals(), right=intervals())
+def test_relations_agree_with_the_points(left: Interval, right: Interval) -> None:
+    """Relations of known intervals as sums over their starts and ends."""
+    a, b, c, d = start(left), end(left), start(right), end(right)
+    expected = {
+        "Before": b < c,
+        "Overlaps": a <= d and c <= b,
+        "OverlapsBefore": a < c <= b,
+        "OverlapsAfter": a <= d < b,
+        "MeetsBefore": b + 1 == c,
+        "MeetsAfter": d + 1 == a,
+        "Meets": b + 1 == c or d + 1 == a,
+        "Starts": a == c and b <= d,
+        "Ends": a >= c and b == d,
+        "Includes": a <= c and d <= b,
+        "ProperIncludes": a <= c and d <= b and (a, b) != (c, d),
+        "SameAs": (a, b) == (c, d),
+        "SameOrBefore": b <= c,
+    }
+    assert {name: OPERATORS[name](left, right) for name in expected} == expected
+
+
 @given(st.lists(intervals(), max_size=6))
 def test_collapse_covers_the_same_points_once(source: list[Interval]) -> None:
     """Collapsed intervals have the points of the given ones, lie apart, and collapse to themselves."""
