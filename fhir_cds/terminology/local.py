@@ -100,8 +100,9 @@ class Expander:
 
     def _expanded(self, valueset: Resource, above: tuple[str, ...]) -> dict[CodeKey, Member]:
         where = self.registry.source(valueset)
-        compose = valueset.get("compose")
-        if isinstance(compose, dict) and compose.get("include") and not _has_filter(compose):
+        compose, expansion = valueset.get("compose"), valueset.get("expansion")
+        listed = isinstance(compose, dict) and bool(compose.get("include")) and not _has_filter(compose)
+        if isinstance(compose, dict) and listed and (expansion is None or self._is_local(compose)):
             result: dict[CodeKey, Member] = {}
             for index, part in enumerate(compose["include"]):
                 for key, member in self._part(part, f"{where}: compose.include[{index}]", above).items():
@@ -110,12 +111,20 @@ class Expander:
                 for key in self._part(part, f"{where}: compose.exclude[{index}]", above):
                     result.pop(key, None)
             return result
-        expansion = valueset.get("expansion")
         if isinstance(expansion, dict) and "contains" in expansion:
             if _is_partial(expansion):
                 raise ContentError("the expansion is one page of several", where=f"{where}: expansion")
             return {(item.system, item.code): item for item in self._contains(expansion["contains"], where)}
         raise ContentError("cannot be expanded here: neither a list of codes nor an expansion", where=where)
+
+    def _is_local(self, compose: Mapping[str, Any]) -> bool:
+        """Say whether everything that a compose names is written down in it or in the content."""
+        parts = [*compose["include"], *compose.get("exclude", [])]
+        return all(
+            ("system" not in part or part.get("concept") or self.registry.find(part["system"], "CodeSystem"))
+            and all(self.registry.find(canonical, "ValueSet") for canonical in part.get("valueSet", []))
+            for part in parts
+        )
 
     def _contains(self, items: list[dict[str, Any]], where: str) -> Iterator[Member]:
         for item in items:

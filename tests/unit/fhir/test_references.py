@@ -1,0 +1,141 @@
+"""References, ids, and what Bundles hold."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from fhir_cds.errors import InputError
+from fhir_cds.fhir import bundle, ids, issues, reference
+from fhir_cds.fhir.reference import Reference
+from fhir_cds.fhir.rewrite import MAX_DEPTH, rewrite
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Patient/1", Reference("Patient", "1")),
+        ("Patient/a_b.c-d/_history/2", Reference("Patient", "a_b.c-d", "2")),
+        (
+            "https://h.example.org:8443/a/fhir/Patient/1",
+            Reference("Patient", "1", None, "https://h.example.org:8443/a/fhir"),
+        ),
+        ("urn:uuid:0", None),
+        ("#p", None),
+        ("1", None),
+        ("patient/1", None),
+        ("Patient/", None),
+        ("Patient/" + "x" * 65, None),
+        ("Patient?identifier=1", None),
+        ("ftp://h/Patient/1", None),
+        (None, None),
+        (7, None),
+    ],
+)
+def test_parse(text: Any, expected: Reference | None) -> None:
+    """RESTful references are taken apart; everything else is None."""
+    assert reference.parse(text) == expected
+
+
+def test_normalise() -> None:
+    """Only references to known servers become local once a server is known."""
+    absolute = "https://a.example.org/fhir/Patient/1/_history/2"
+    assert reference.normalise(absolute) == "Patient/1"
+    assert reference.normalise(absolute, {"https://a.example.org/fhir"}) == "Patient/1"
+    assert reference.normalise(absolute, {"https://b.example.org/fhir"}) == absolute
+    assert reference.normalise("urn:uuid:1") == "urn:uuid:1"
+
+
+def test_making_references() -> None:
+    """A reference to a resource, with or without display."""
+    patient = {"resourceType": "Patient", "id": "1"}
+    assert reference.to(patient) == {"reference": "Patient/1"}
+    assert reference.to(patient, "P") == {"reference": "Patient/1", "display": "P"}
+    assert reference.with_type("1", "Patient") == reference.with_type("Patient/1", "Patient") == reference.of(patient)
+
+
+def test_stable_ids() -> None:
+    """Ids depend on their parts, and on where one part ends."""
+    assert ids.stable_uuid("a", "b") == ids.stable_uuid("a", "b")
+    assert ids.stable_uuid("a", "b") != ids.stable_uuid("ab")
+    assert uuid.UUID(ids.stable_uuid("a")).version == 5
+    assert ids.content_uuid({"a": 1, "b": 2}) == ids.content_uuid({"b": 2, "a": 1})
+    assert [ids.is_id(item) for item in ("a", "A-1.b_c", "", "a b", "x" * 65, 1, "a\n")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+        False,
+    ]
+
+
+def test_rewrite_leaves_what_is_in_form() -> None:
+    """Nothing to change gives the same object; a change gives a copy and leaves the input alone."""
+    resource = {"resourceType": "Flag", "subject": {"reference": "Patient/1"}}
+    assert rewrite(resource, {"urn:uuid:1": "Patient/1"}) is resource
+    urn = {"resourceType": "Flag", "subject": {"reference": "urn:uuid:1"}}
+    assert rewrite(urn, {"urn:uuid:1": "Patient/1"})["subject"] == {"reference": "Patient/1"}
+    assert urn["subject"] == {"reference": "urn:uuid:1"}
+
+
+def test_rewrite_keeps_primitive_extensions() -> None:
+    """Lists with null beside `_given` keep their nulls."""
+    name = {"given": ["A", None], "_given": [None, {"extension": [{"url": "u", "valueCode": "x"}]}]}
+    resource = {"resourceType": "Patient", "name": [name], "link": [{"other": {"reference": "urn:uuid:1"}}]}
+    assert rewrite(resource, {})["name"] == [name]
+
+
+def test_rewrite_depth() -> None:
+    """The depth limit is where it says."""
+    value: Any = {"x": 1}
+    for _ in range(MAX_DEPTH - 1):
+        value = {"x": value}
+    assert rewrite(value, {}) is value
+    with pytest.raises(InputError, match="nested deeper"):
+        rewrite({"x": value}, {})
+
+
+def test_bundle_parts() -> None:
+    """Resources, issues, next link and servers are told apart; entries without resource are passed over."""
+    held = bundle.read(
+        {
+            "resourceType": "Bundle",
+            "type": "searchset",
+            "link": [{"relation": "self", "url": "s"}, {"relation": "next", "url": "n"}],
+            "entry": [
+                {"fullUrl": "https://a.example.org/fhir/Flag/1", "resource": {"resourceType": "Flag", "id": "1"}},
+                {"resource": {"resourceType": "OperationOutcome", "issue": [{"severity": "warning", "code": "x"}]}},
+                {"fullUrl": "https://a.example.org/fhir/Flag/2", "resource": {"resourceType": "Flag"}},
+                {"response": {"status": "204"}},
+            ],
+        }
+    )
+    assert [item["id"] for item in held.resources] == ["1", "2"]
+    assert [item["severity"] for item in held.issues] == ["warning"]
+    assert held.next == "n"
+    assert held.bases == {"https://a.example.org/fhir"}
+
+
+def test_making_bundles() -> None:
+    """Bundles we make can be read again; empty ones have no empty list."""
+    flags = [{"resourceType": "Flag", "id": str(number)} for number in range(3)]
+    assert bundle.read(bundle.collection(flags)).resources == tuple(flags)
+    made = bundle.searchset(flags, "https://a.example.org/fhir", total=9)
+    assert (made["total"], made["entry"][0]["fullUrl"]) == (9, "https://a.example.org/fhir/Flag/0")
+    assert bundle.read(made).resources == tuple(flags)
+    assert "entry" not in bundle.collection([])
+    assert "entry" not in bundle.searchset([], "https://a.example.org/fhir")
+
+
+def test_issues() -> None:
+    """Unknown severities count as errors; codes that are not FHIR's are not repeated."""
+    told = [{"severity": "warning", "code": "timeout"}, {"code": "Jane Doe"}, {"severity": "fatal", "code": "login"}]
+    assert [item.get("severity") for item in issues.grave(told)] == [None, "fatal"]
+    assert issues.codes(told) == "login, timeout"
+    assert issues.codes([]) == "no known code"
+    assert issues.outcome([])["issue"][0]["severity"] == "information"
+    assert bundle.issues_of({"issue": []})[0]["severity"] == "error"
