@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fhir_cds.cql.runtime.clinical import Code
 
@@ -33,12 +33,23 @@ class Retrieve:
     date_path: str | None = None
 
 
+class _Reader(NamedTuple):
+    """How the codings of one element are read, and code -> system -> buckets that want them."""
+
+    key: str
+    shape: int
+    read: Callable[[dict[str, Any]], list[Coding]]
+    table: dict[str | None, dict[str | None, list[int]]]
+
+
 @dataclass(slots=True)
 class _TypePlan:
     everything: list[int] = field(default_factory=list)
-    paths: dict[tuple[str, ...], tuple[int, Callable[[dict[str, Any]], list[Coding]], dict[Coding, list[int]]]] = field(
-        default_factory=dict
-    )
+    paths: dict[tuple[str, ...], _Reader] = field(default_factory=dict)
+
+
+def _codings(concept: dict[str, Any]) -> list[Coding]:
+    return [(coding.get("system"), coding.get("code")) for coding in concept.get("coding", ())]
 
 
 class RetrieveTable:
@@ -75,9 +86,9 @@ class RetrieveTable:
 
         def register(bucket: int) -> None:
             paths = self._plan(resource_type).paths
-            _, _, table = paths.setdefault(keys, (shape if len(keys) == 1 else OTHER, codings, {}))
-            for code in sorted(codes, key=str):
-                table.setdefault(code, []).append(bucket)
+            reader = paths.setdefault(keys, _Reader(keys[0], shape if len(keys) == 1 else OTHER, codings, {}))
+            for system, code in sorted(codes, key=str):
+                reader.table.setdefault(code, {}).setdefault(system, []).append(bucket)
 
         return self._bucket((resource_type, keys, codes), register)
 
@@ -104,17 +115,20 @@ class RetrieveTable:
                 continue
             for number in plan.everything:
                 buckets[number].append(resource)
-            for keys, (shape, read, table) in plan.paths.items():
-                if shape == CODEABLE:
-                    element = resource.get(keys[0])
-                    codings = element.get("coding", ()) if element is not None else ()
-                    pairs = [(c.get("system"), c.get("code")) for c in codings]
-                else:
+            for key, shape, read, table in plan.paths.values():
+                if shape == OTHER:
                     pairs = read(resource)
-                for pair in pairs:
-                    if pair in table:
-                        for number in table[pair]:
-                            bucket = buckets[number]
-                            if not bucket or bucket[-1] is not resource:
-                                bucket.append(resource)
+                else:
+                    element = resource.get(key)
+                    if element is None:
+                        continue
+                    pairs = _codings(element) if shape == CODEABLE else [p for item in element for p in _codings(item)]
+                for system, code in pairs:
+                    systems = table.get(code)
+                    if systems is None or system not in systems:
+                        continue
+                    for number in systems[system]:
+                        bucket = buckets[number]
+                        if not bucket or bucket[-1] is not resource:
+                            bucket.append(resource)
         return buckets

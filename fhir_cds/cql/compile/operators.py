@@ -9,7 +9,7 @@ from fhir_cds.cql.compile.context import Compiler, Handler
 from fhir_cds.cql.compile.emit import Expr
 from fhir_cds.cql.elm import Node
 from fhir_cds.cql.elm_schema import EXPRESSIONS
-from fhir_cds.cql.runtime import OPERATORS, STATEFUL
+from fhir_cds.cql.runtime import OPERATORS, STATEFUL, list_ops
 from fhir_cds.cql.trampoline import Step
 from fhir_cds.cql.typesys import (
     BOOLEAN,
@@ -180,6 +180,13 @@ def message(c: Compiler, node: Node) -> Step[Expr]:
     return _call(c, "Message", parts, [], node.type or parts[0].type)
 
 
+def length(c: Compiler, node: Node) -> Step[Expr]:
+    """Compile Length: of a null list it is 0, of a null text null."""
+    operand: Expr = yield c.visit(node["operand"])
+    function = list_ops.list_length if isinstance(operand.type, ListOf) else OPERATORS["Length"]
+    return Expr(f"{c.k(function)}({operand.text})", INTEGER)
+
+
 def ordered(c: Compiler, node: Node) -> Step[Expr]:
     """Compile First and Last; their `orderBy` is not emitted by translators and is refused."""
     if node.get("orderBy"):
@@ -200,6 +207,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     **dict.fromkeys(_AGGREGATES, aggregate),
     "First": ordered,
     "Last": ordered,
+    "Length": length,
     "MaxValue": bound,
     "MinValue": bound,
     "Message": message,

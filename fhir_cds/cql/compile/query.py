@@ -8,7 +8,7 @@ from typing import Final
 from fhir_cds.cql.compile.context import MAX_DEPTH, Compiler, Handler
 from fhir_cds.cql.compile.emit import Expr, Line
 from fhir_cds.cql.compile.structure import primitive_value, step
-from fhir_cds.cql.elm import Node
+from fhir_cds.cql.elm import ElmLibrary, Node
 from fhir_cds.cql.modelinfo import primitive_of
 from fhir_cds.cql.runtime import OPERATORS
 from fhir_cds.cql.runtime.sorting import sort as sort_items
@@ -17,6 +17,7 @@ from fhir_cds.cql.trampoline import Step
 from fhir_cds.cql.typesys import ANY, ListOf, Named, TupleOf, Type
 
 MAX_SOURCES: Final = 8
+MAX_CHAIN: Final = 50
 
 
 @dataclass(slots=True)
@@ -25,6 +26,7 @@ class _Source:
     variable: str
     rows: Expr
     many: bool | None  # None: only known at evaluation
+    full: bool  # no row is null
 
 
 def query(c: Compiler, node: Node) -> Step[Expr]:
@@ -62,7 +64,28 @@ def _source(c: Compiler, clause: Node) -> Step[_Source]:
     kind = found.type or clause.type
     found = Expr(found.text, kind, found.nullable)
     many = None if kind is None or kind == ANY else isinstance(kind, ListOf)
-    return _Source(clause["alias"], c.writer.temp("x"), found, many)
+    return _Source(clause["alias"], c.writer.temp("x"), found, many, holds_no_null(c, clause["expression"]))
+
+
+def holds_no_null(c: Compiler, node: Node) -> bool:
+    """Tell whether a node gives a list without nulls: a retrieve, a query that only filters one, a define that is such."""
+    library = c.library
+    for _ in range(MAX_CHAIN):
+        if node.kind == "Query" and len(node["source"]) == 1 and not node.get("return") and not node.get("aggregate"):
+            node = node["source"][0]["expression"]
+        elif node.kind == "ExpressionRef" and (found := _referred(c, library, node)) is not None:
+            library, node = found
+        else:
+            break
+    return node.kind == "Retrieve"
+
+
+def _referred(c: Compiler, library: ElmLibrary, node: Node) -> tuple[ElmLibrary, Node] | None:
+    alias = node.get("libraryName")
+    include = library.includes.get(alias) if alias else None
+    owner = library if alias is None else c.libraries.get(include.name) if include else None
+    define = owner.defines.get(node["name"]) if owner else None
+    return (owner, define.expression) if owner and define and define.expression else None
 
 
 def _loop(c: Compiler, source: _Source) -> str:
@@ -77,7 +100,7 @@ def _row(source: _Source) -> Expr:
     if source.many is False:
         return Expr(source.variable, source.rows.type, nullable=False)
     item = source.rows.type.item if isinstance(source.rows.type, ListOf) else None
-    return Expr(source.variable, item, nullable=True)
+    return Expr(source.variable, item, not source.full)
 
 
 def _rows(c: Compiler, node: Node, sources: list[_Source], result: str, *, single: bool) -> Step[Type | None]:

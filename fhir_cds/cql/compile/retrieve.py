@@ -8,7 +8,7 @@ from typing import Any, Final
 from fhir_cds.cql.compile.context import Compiler, Handler
 from fhir_cds.cql.compile.emit import Expr
 from fhir_cds.cql.elm import Node
-from fhir_cds.cql.index import CODEABLE, OTHER, Coding, Retrieve
+from fhir_cds.cql.index import CODEABLE, CODEABLE_LIST, OTHER, Coding, Retrieve
 from fhir_cds.cql.modelinfo import element_type, is_resource, model_type
 from fhir_cds.cql.runtime import OPERATORS, fhir
 from fhir_cds.cql.runtime.clinical import Code, Concept, ValueSet
@@ -110,13 +110,19 @@ def _known_codes(codes: Expr) -> tuple[Code, ...] | None:
     return tuple(found)
 
 
+_SHAPES: Final[dict[Type | None, int]] = {
+    Named("FHIR.CodeableConcept"): CODEABLE,
+    ListOf(Named("FHIR.CodeableConcept")): CODEABLE_LIST,
+}
+
+
 def json_keys(kind: Named, path: str) -> tuple[tuple[str, ...], int]:
     """Return the JSON keys of a code path and how its element holds codings."""
     declared = element_type(kind.name, path)
     if isinstance(declared, ChoiceOf):
         keys = tuple(k for k, t in fhir.choice_keys(path, declared) if t in {"FHIR.CodeableConcept", "FHIR.Coding"})
         return keys, CODEABLE if keys == (f"{path}CodeableConcept",) else OTHER
-    return (path,), CODEABLE if declared == Named("FHIR.CodeableConcept") else OTHER
+    return (path,), _SHAPES.get(declared, OTHER)
 
 
 def coding_reader(c: Compiler, kind: Named, path: str) -> Callable[[dict[str, Any]], list[Coding]]:

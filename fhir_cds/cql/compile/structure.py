@@ -13,12 +13,12 @@ from fhir_cds.cql.compile.emit import NULL, Expr
 from fhir_cds.cql.compile.operators import call
 from fhir_cds.cql.elm import Node
 from fhir_cds.cql.modelinfo import element_type, is_resource, is_subtype, primitive_of
-from fhir_cds.cql.runtime import fhir
-from fhir_cds.cql.runtime.numbers import MAX_INTEGER, MIN_INTEGER, Long
+from fhir_cds.cql.runtime import fhir, numbers
+from fhir_cds.cql.runtime.numbers import Long
 from fhir_cds.cql.runtime.quantity import Quantity, Ratio
 from fhir_cds.cql.runtime.temporal import Date, Time
 from fhir_cds.cql.trampoline import Step
-from fhir_cds.cql.typesys import QUANTITY, RATIO, ChoiceOf, IntervalOf, ListOf, Named, TupleOf, Type
+from fhir_cds.cql.typesys import DECIMAL, INTEGER, LONG, QUANTITY, RATIO, ChoiceOf, IntervalOf, ListOf, Named, TupleOf, Type
 
 _INDEXED: Final = re.compile(r"([^\[\]]+)\[(\d{1,6})\]")
 
@@ -26,36 +26,56 @@ _INDEXED: Final = re.compile(r"([^\[\]]+)\[(\d{1,6})\]")
 # --- literals
 
 
-def _integer(text: str) -> int:
-    value = int(text)
-    if not MIN_INTEGER <= value <= MAX_INTEGER + 1:  # 2147483648 is the operand of a Negate
-        raise ValueError
-    return value
+def _integer(text: str) -> int | None:
+    return numbers.integer(int(text))
 
 
+def _long(text: str) -> Long | None:
+    return numbers.long(int(text.removesuffix("L")))
+
+
+def _decimal(text: str) -> Decimal | None:
+    value = Decimal(text)
+    return value if value.is_finite() and abs(value) < _DECIMAL_LIMIT and numbers.decimals(value) <= 8 else None
+
+
+_DECIMAL_LIMIT: Final = Decimal(10) ** 28
 _LITERALS: Final[dict[str, Callable[[str], Any]]] = {
     "System.Boolean": lambda text: {"true": True, "false": False}[text],
     "System.Date": Date.parse,
-    "System.Decimal": Decimal,
+    "System.Decimal": _decimal,
     "System.Integer": _integer,
-    "System.Long": lambda text: Long(text.removesuffix("L")),
+    "System.Long": _long,
     "System.String": lambda text: text,
     "System.Time": lambda text: Time.parse(text.removeprefix("T")),
 }
 
 
-def literal(c: Compiler, node: Node) -> Step[Expr]:
-    """Compile Literal to a constant; text that is no value of its type is refused."""
-    yield from ()
+def _literal(c: Compiler, node: Node, sign: str) -> Expr:
     kind = node["valueType"]
     read = _LITERALS.get(kind.name)
     try:
-        value = read(node.get("value") or "") if read else None
+        value = read(sign + (node.get("value") or "")) if read else None
     except (ValueError, KeyError, InvalidOperation):
         value = None
     if value is None:
         raise c.fail(f"a literal that is not a {kind}")
     return c.writer.constant(value, kind)
+
+
+def literal(c: Compiler, node: Node) -> Step[Expr]:
+    """Compile Literal to a constant; text that is no value of its type is refused."""
+    yield from ()
+    return _literal(c, node, "")
+
+
+def negate(c: Compiler, node: Node) -> Step[Expr]:
+    """Compile Negate; of a number literal it is a literal, since -2147483648 is one but 2147483648 is not."""
+    operand = node["operand"]
+    if operand.kind == "Literal" and operand["valueType"] in {INTEGER, LONG, DECIMAL}:
+        return _literal(c, operand, "-")
+    value: Expr = yield c.visit(operand)
+    return call(c, node, [value], [])
 
 
 def null(c: Compiler, node: Node) -> Step[Expr]:
@@ -286,6 +306,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "Interval": interval,
     "List": list_,
     "Literal": literal,
+    "Negate": negate,
     "Null": null,
     "Property": property_,
     "Quantity": quantity,
