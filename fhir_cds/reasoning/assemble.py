@@ -64,7 +64,8 @@ def careplan(applied: Applied, *, merge_nested: bool = False) -> dict[str, Any]:
     """
     parts = _Parts()
     group = request_group(applied, parts, merge_nested=merge_nested)
-    reference = parts.add(group)
+    parts.contained.insert(0, group)
+    reference = f"#{group['id']}"
     goal_references = [{"reference": parts.add(goal)} for goal in applied.goals]
     made: dict[str, Any] = {"resourceType": "CarePlan", "id": identifier("CarePlan", applied)}
     if "language" in applied.context:

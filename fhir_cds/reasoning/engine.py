@@ -47,9 +47,9 @@ class Engine:
 
     @classmethod
     def load(cls, knowledge: Knowledge, *, strict: bool = True) -> Engine:
-        """Return the engine of all the content.
+        """Return the engine of all the content; `strict` as in `of`.
 
-        `strict` as in `of`. Raises ContentError listing every fault found: ELM that does not compile, a value set that cannot be expanded, a
+        Raises ContentError listing every fault found: ELM that does not compile, a value set that cannot be expanded, a
         plan that names what is not there (see `check.faults`).
         """
         from fhir_cds.cql import Program as Compiled
@@ -61,7 +61,7 @@ class Engine:
     def of(cls, registry: Registry, program: Any, *, strict: bool = True) -> Engine:
         """Return the engine of a registry and compiled logic (`logic.Program`).
 
-        `strict` cross-checks them and raises ContentError; otherwise the faults come out as issues when plans are applied.
+        `strict` cross-checks them and raises ContentError; else faults come out as issues when plans are applied.
         """
         nodes = graph(program.libraries)
         found = check.faults(registry, nodes) if strict else ()

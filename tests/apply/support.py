@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,11 +90,11 @@ def library(name: str = "Logic") -> dict[str, Any]:
     return {"resourceType": "Library", "id": name, "url": f"{BASE}/Library/{name}", "version": "1", "name": name}
 
 
-def plan(*actions: dict[str, Any], id: str = "plan", **more: Any) -> dict[str, Any]:
+def plan(*actions: dict[str, Any], key: str = "plan", **more: Any) -> dict[str, Any]:
     return {
         "resourceType": "PlanDefinition",
-        "id": id,
-        "url": f"{BASE}/PlanDefinition/{id}",
+        "id": key,
+        "url": f"{BASE}/PlanDefinition/{key}",
         "version": "1",
         "status": "active",
         "library": [f"{BASE}/Library/Logic"],
@@ -103,11 +103,11 @@ def plan(*actions: dict[str, Any], id: str = "plan", **more: Any) -> dict[str, A
     }
 
 
-def activity(id: str = "scan", kind: str = "ServiceRequest", **more: Any) -> dict[str, Any]:
+def activity(key: str = "scan", kind: str = "ServiceRequest", **more: Any) -> dict[str, Any]:
     return {
         "resourceType": "ActivityDefinition",
-        "id": id,
-        "url": f"{BASE}/ActivityDefinition/{id}",
+        "id": key,
+        "url": f"{BASE}/ActivityDefinition/{key}",
         "version": "1",
         "status": "active",
         "kind": kind,
@@ -120,8 +120,8 @@ def when(define: str, language: str = "text/cql-identifier", **more: Any) -> dic
     return {"kind": "applicability", "expression": {"language": language, "expression": define, **more}}
 
 
-def action(id: str, *conditions: dict[str, Any], **more: Any) -> dict[str, Any]:
-    made: dict[str, Any] = {"id": id, "title": id.title(), **more}
+def action(key: str, *conditions: dict[str, Any], **more: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {"id": key, "title": key.title(), **more}
     return {**made, "condition": list(conditions)} if conditions else made
 
 
@@ -162,6 +162,3 @@ def by_id(applied: Applied) -> dict[str, AppliedAction]:
 
 def verdicts(applied: Applied) -> dict[str, str]:
     return {name: found.outcome.verdict.value for name, found in by_id(applied).items()}
-
-
-Check = Callable[[], None]

@@ -261,7 +261,7 @@ def test_content_is_cross_checked_when_it_is_loaded() -> None:
 
 def test_al_06_rings_of_plans_are_found_when_content_is_loaded() -> None:
     """AL-06: A applies B applies A is a fault of the content."""
-    one = plan(action("x", definitionCanonical=f"{BASE}/PlanDefinition/b"), id="a")
-    two = plan(action("y", definitionCanonical=f"{BASE}/PlanDefinition/a"), id="b")
+    one = plan(action("x", definitionCanonical=f"{BASE}/PlanDefinition/b"), key="a")
+    two = plan(action("y", definitionCanonical=f"{BASE}/PlanDefinition/a"), key="b")
     with pytest.raises(ContentError, match=r"a\|1 -> .*b\|1 -> .*a\|1"):
         engine(one, two)

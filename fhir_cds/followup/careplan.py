@@ -1,0 +1,141 @@
+"""A schedule as FHIR: a CarePlan whose activities are the dated orders of each visit.
+
+Each order is a request with `occurrencePeriod`, contained in the CarePlan. A completed visit's orders are `completed`,
+and the activity names what was found (outcomeReference); all others keep the status of a proposal. Due, overdue and
+scheduled, which R4 request statuses do not tell apart, stand in the extension schedule-status (its canonical is that of
+the schedule's own extensions) and, for people, in the activity's progress.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from fhir_cds.fhir import ids
+from fhir_cds.followup import rule
+from fhir_cds.followup.schedule import ANCHOR, Schedule
+from fhir_cds.reasoning import assemble, plans
+from fhir_cds.reasoning.kinds import KINDS
+from fhir_cds.reasoning.outcome import Json, Visit
+
+STATUS: Final = "schedule-status"
+
+
+def careplan(schedule: Schedule, *, open_only: bool = False) -> dict[str, Any]:
+    """Return the CarePlan of one schedule; `open_only` leaves out the visits that are completed."""
+    applied = schedule.applied
+    made: dict[str, Any] = {
+        "resourceType": "CarePlan",
+        "id": ids.stable_uuid("CarePlan", "schedule", plans.canonical(applied.plan), applied.subject, applied.now[:10]),
+    }
+    if applied.plan.get("url"):
+        made["instantiatesCanonical"] = [plans.canonical(applied.plan)]
+    made |= {"status": applied.context.get("status", "draft"), "intent": applied.context.get("intent", "proposal")}
+    for name in ("title", "description"):
+        if applied.plan.get(name):
+            made[name] = applied.plan[name]
+    made["subject"] = {"reference": applied.subject}
+    if schedule.anchor is not None and schedule.visits:
+        last = schedule.visits[-1].latest
+        made["period"] = {"start": schedule.anchor.earliest.isoformat(), "end": last.isoformat()}
+    made["created"] = applied.now
+    return with_schedules(made, [schedule], open_only=open_only)
+
+
+def with_schedules(careplan: Json, schedules: Iterable[Schedule], *, open_only: bool = False) -> dict[str, Any]:
+    """Return a CarePlan with the dated orders of the schedules added: contained requests, activities, notes."""
+    contained: list[Any] = list(careplan.get("contained", ()))
+    activities: list[Any] = list(careplan.get("activity", ()))
+    notes: list[Any] = list(careplan.get("note", ()))
+    for schedule in schedules:
+        for visit, order in dated_orders(schedule):
+            if open_only and visit.status == rule.COMPLETED:
+                continue
+            contained.append(order)
+            activities.append(_activity(schedule, visit, order))
+        notes += [{"text": text} for text in said(schedule)]
+    added = {"contained": contained, "activity": activities, "note": notes}
+    kept = {key: value for key, value in careplan.items() if key not in added}
+    made = {**kept, **{key: value for key, value in added.items() if value}}
+    head = ("resourceType", "id", "language", "contained")
+    return {key: made[key] for key in (*(k for k in head if k in made), *(k for k in made if k not in head))}
+
+
+def dated_orders(schedule: Schedule) -> Iterator[tuple[Visit, dict[str, Any]]]:
+    """Yield (visit, request dated to its window) for every order of every visit, in order of time."""
+    for visit, orders in zip(schedule.visits, schedule.orders, strict=True):
+        for number, order in enumerate(orders):
+            yield visit, _order(schedule, visit, order, number)
+
+
+def said(schedule: Schedule) -> Iterator[str]:
+    """Yield what the dates rest on, in words: source, day counted from, horizon, tolerance, imprecise dates."""
+    if schedule.anchor is None:
+        return
+    anchor = schedule.anchor.earliest.isoformat()
+    if not schedule.anchor.is_exact:
+        anchor = f"{anchor} to {schedule.anchor.latest.isoformat()}"
+    yield f"{schedule.source}: counted from {anchor}, planned {length(schedule.horizon)} ahead"
+    if schedule.tolerance:
+        yield f"{schedule.source}: a visit of one date is due from {length(schedule.tolerance)} before to as long after"
+    yield from (f"{schedule.source}: {note}" for note in schedule.notes)
+
+
+def length(step: Any) -> str:
+    """Return a length of time in words (`1 month`, `14 days`)."""
+    parts = [(step.months, "month"), (step.days, "day")]
+    return " ".join(f"{count} {word}{'s' if count != 1 else ''}" for count, word in parts if count) or "0 days"
+
+
+def _order(schedule: Schedule, visit: Visit, order: Json, number: int) -> dict[str, Any]:
+    kind = KINDS[order["resourceType"]]
+    base = kind.occurrence
+    made = {key: value for key, value in order.items() if base is None or not key.startswith(base)}
+    made["id"] = ids.stable_uuid(
+        plans.canonical(schedule.applied.plan),
+        schedule.applied.subject,
+        visit.phase,
+        str(visit.number),
+        str(number),
+        visit.earliest.isoformat(),
+    )
+    status = {"url": _status_url(schedule), "valueCode": visit.status}
+    made["extension"] = [*order.get("extension", ()), status]
+    if visit.status == rule.COMPLETED:
+        made["status"] = rule.COMPLETED
+    window = {"start": visit.earliest.isoformat(), "end": visit.latest.isoformat()}
+    if base is not None:
+        made[f"{base}Period"] = window
+    elif order["resourceType"] == "Task":
+        made["restriction"] = {**order.get("restriction", {}), "period": window}
+    return made
+
+
+def _activity(schedule: Schedule, visit: Visit, order: Json) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    if visit.status == rule.COMPLETED and visit.resources:
+        made["outcomeReference"] = [{"reference": reference} for reference in visit.resources]
+    made["progress"] = [{"time": schedule.applied.now, "text": visit.status}]
+    made["reference"] = {"reference": f"#{order['id']}"}
+    return made
+
+
+def _status_url(schedule: Schedule) -> str:
+    found: Mapping[str, Any] = plans.extension(schedule.action.values, ANCHOR) or {}
+    return str(found.get("url", "")).removesuffix(ANCHOR) + STATUS
+
+
+def bundle(schedule: Schedule) -> dict[str, Any]:
+    """Return the CarePlan and its orders as a collection Bundle, referring to each other by `Type/id`."""
+    plan = careplan(schedule)
+    orders = plan.pop("contained", [])
+    names = {f"#{order['id']}": f"{order['resourceType']}/{order['id']}" for order in orders}
+    return {
+        "resourceType": "Bundle",
+        "id": ids.stable_uuid("Bundle", plan["id"]),
+        "type": "collection",
+        "entry": [
+            {"fullUrl": f"urn:uuid:{resource['id']}", "resource": assemble.localised(resource, names)}
+            for resource in (plan, *orders)
+        ],
+    }
