@@ -28,7 +28,7 @@ class Projection:
     """What the cards need besides the applied plans.
 
     `seed` makes the uuids unique to a call (its hookInstance); `gaps` are names of data that could not be read;
-    `careplans` are the dated plans (with contained orders) by the url of the plan that they instantiate.
+    `careplans` are the dated plans (with contained orders) of the schedules; `left_out` are urls of plans without card.
     """
 
     facts: Facts = field(default_factory=Facts)
@@ -36,12 +36,13 @@ class Projection:
     gaps: tuple[str, ...] = ()
     override_reasons: tuple[OverrideReason, ...] = ()
     careplans: tuple[Json, ...] = ()
+    left_out: frozenset[str] = frozenset()
     app_url: str | None = None
 
 
 def cards_from(applied: Sequence[Applied], projection: Projection) -> tuple[Card, ...]:
     """Return the cards of the plans applied to one patient; none when nothing applies and nothing is in question."""
-    found = decisions(applied)
+    found = [decision for decision in decisions(applied) if decision.plan.get("url") not in projection.left_out]
     head, rest = (found, []) if len(found) <= LIMIT else (found[: LIMIT - 1], found[LIMIT - 1 :])
     cards = [_card(decision, projection) for decision in head]
     return (*cards, _rest(rest, projection)) if rest else tuple(cards)
@@ -256,7 +257,7 @@ def _source(decision: Decision) -> Source:
     shown = [*decision.applicable, *decision.unknown, *decision.failed, *decision.open_questions]
     citations = [citation for item in shown for citation in item.evidence.citations]
     url = next((citation.url for citation in citations if citation.url), None)
-    label = plan.get("publisher") or next((citation.text for citation in citations), None) or decision.title
+    label = next((citation.text for citation in citations), None) or plan.get("publisher") or decision.title
     return Source(label=str(label), url=url, topic=_topic(plan, decision.title))
 
 

@@ -22,6 +22,9 @@ NAMESPACE: Final = "org.fhir-cds."
 OVERRIDE_REASONS: Final = "org.fhir-cds.override-reasons"
 """The member that lists the Codings a clinician may give for not following a card."""
 
+LEFT_OUT: Final = "org.fhir-cds.leave-out"
+"""The member that lists plans inside the service's plans whose card another service on the same hook gives."""
+
 _TOKEN: Final = re.compile(r"\{\{([^{}]*)\}\}")
 _QUERY: Final = re.compile(r"[A-Z][A-Za-z]+(/[^?]+|\?.+)")
 _USER_TOKENS: Final = frozenset(
@@ -36,6 +39,7 @@ class Offer:
     entry: ServiceEntry
     service: Service
     override_reasons: tuple[OverrideReason, ...] = ()
+    left_out: frozenset[str] = frozenset()
 
     @property
     def required(self) -> frozenset[str]:
@@ -78,7 +82,7 @@ def _offer(service: Service) -> Offer:
         raise ContentError(f"{place}: {first['msg']}", where=service.source) from None
     for key, template in service.prefetch.items():
         _check_template(template, service.hook, f"{service.source}: prefetch.{key}")
-    return Offer(entry, service, reasons)
+    return Offer(entry, service, reasons, frozenset(extension.get(LEFT_OUT, ())))
 
 
 def _check_template(template: str, hook: str, where: str) -> None:

@@ -50,7 +50,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that says how a recommendation is to be taken."""
+    """All that says how a recommendation is to be taken; `label` is the plan's subtitle (source and number)."""
 
     source: str
     number: str
@@ -60,6 +60,7 @@ class Evidence:
     vote: Vote | None
     direction: str | None
     citations: tuple[Citation, ...]
+    label: str | None = None
 
     def grade(self) -> str:
         """Return `level V, strength B`, or that the source does not grade it."""
@@ -71,8 +72,12 @@ class Evidence:
         """Return grade, vote, number and citation as one line of GFM."""
         parts = [markdown.escape(self.grade())]
         parts += [markdown.escape(str(self.vote))] if self.vote else []
-        parts += [words.RECOMMENDATION.format(markdown.escape(self.number))] if self.number else []
-        parts += [citation.markdown() for citation in self.citations[:1]]
+        cited = self.citations[0] if self.citations else None
+        if self.label and cited:
+            parts.append(Citation(self.label, cited.url).markdown())
+        else:
+            parts += [words.RECOMMENDATION.format(markdown.escape(self.number))] if self.number else []
+            parts += [cited.markdown()] if cited else []
         return " · ".join(parts)
 
 
@@ -90,6 +95,7 @@ def evidence(plan: Json, action: Json) -> Evidence:
         vote=_vote(find(extensions, "consensus-vote")),
         direction=_value(find(extensions, "recommendation-direction")),
         citations=tuple(_citations([*action.get("documentation", ()), *plan.get("relatedArtifact", ())])),
+        label=plan.get("subtitle"),
     )
 
 

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-_SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|~&$@]|^[#+=-]|:(?=//)|(?<=\bwww)\.|(?:(?<=^\d)|(?<=^\d\d)|(?<=^\d{3}))[.)](?=\s|$))")
+_SPECIAL: Final = re.compile(
+    r"([\\`*_\[\]<>|~&$@]|^[#+=-]|:(?=//)|(?<=\bwww)\.|(?:(?<=^\d)|(?<=^\d\d)|(?<=^\d{3}))[.)](?=\s|$))"
+)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 _UNSAFE: Final = re.compile(r"[\s()<>\[\]\\|`\"']")
 

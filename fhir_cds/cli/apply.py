@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from fhir_cds.cli import options
-from fhir_cds.followup.careplan import with_visits
+from fhir_cds.followup.careplan import with_schedules
+from fhir_cds.followup.schedule import schedules_in
 from fhir_cds.reasoning import assemble, r5
 from fhir_cds.reasoning.apply import apply_in, begin
 
@@ -32,5 +33,8 @@ def apply(
     loaded.engine.plan(plan)
     record = options.patient(loaded, patient, fhir_server, subject)
     session = begin(loaded.engine, record, options.moment(now))
-    applied = with_visits(session, apply_in(session, plan))
-    options.emit(r5.parameters([applied]) if as_r5 else assemble.careplan(applied))
+    applied = apply_in(session, plan)
+    if as_r5:
+        options.emit(r5.parameters([applied]))
+    else:
+        options.emit(with_schedules(assemble.careplan(applied), schedules_in(session, applied)))

@@ -13,7 +13,8 @@ from fhir_cds.cards.discovery import Offer
 from fhir_cds.cards.facts import Facts
 from fhir_cds.cards.messages import Card, Response
 from fhir_cds.data.record import PatientRecord, normalised
-from fhir_cds.followup.careplan import careplans, with_visits
+from fhir_cds.followup.careplan import careplan
+from fhir_cds.followup.schedule import schedules_in, with_visits
 from fhir_cds.reasoning import tree
 from fhir_cds.reasoning.apply import apply_in, begin
 from fhir_cds.reasoning.outcome import Applied, Verdict
@@ -71,7 +72,13 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
         seed=f"{question.instance}|{offer.service.id}",
         gaps=gaps,
         override_reasons=offer.override_reasons,
-        careplans=tuple(plan for one in applied for plan in careplans(one)),
+        careplans=tuple(
+            careplan(schedule, open_only=True)
+            for one in applied
+            for schedule in schedules_in(session, one)
+            if schedule.visits
+        ),
+        left_out=offer.left_out,
         app_url=app_url,
     )
     cards = cards_from(applied, projection)

@@ -14,7 +14,8 @@ from fhir_cds.data.gather import gather_subject
 from fhir_cds.data.record import PatientRecord, from_bundle, from_resources
 from fhir_cds.errors import InputError, MissingDataError, operation_outcome
 from fhir_cds.fhir import bundle
-from fhir_cds.followup.careplan import with_visits
+from fhir_cds.followup.careplan import with_schedules
+from fhir_cds.followup.schedule import Schedule, schedules_in
 from fhir_cds.reasoning import assemble, r5
 from fhir_cds.reasoning.apply import apply_activity, apply_in, begin
 from fhir_cds.reasoning.outcome import Applied
@@ -25,21 +26,23 @@ from fhir_cds.server.invocation import Invocation, from_body, from_query
 from fhir_cds.server.state import Loaded, State, loaded, queries, state
 
 Resource = dict[str, Any]
+Result = tuple[Applied, tuple[Schedule, ...]]
 
 
 async def apply(request: Request) -> Response:
     """Answer `PlanDefinition[/id]/$apply`: a CarePlan, for several subjects a Bundle of them."""
-    applied, invocation = await _applied(request)
+    results, invocation = await _applied(request)
     merge = invocation.context.merge_nested
-    plans = [assemble.careplan(one, merge_nested=merge) for one in applied]
+    plans = [with_schedules(assemble.careplan(one, merge_nested=merge), schedules) for one, schedules in results]
     return json_response(plans[0] if len(plans) == 1 else bundle.collection(plans), media_type=FHIR_JSON)
 
 
 async def apply_r5(request: Request) -> Response:
     """Answer `PlanDefinition[/id]/$r5.apply`: Parameters with one Bundle per subject."""
-    applied, invocation = await _applied(request)
+    results, invocation = await _applied(request)
     merge = invocation.context.merge_nested
-    return json_response(r5.parameters(applied, merge_nested=merge), media_type=FHIR_JSON)
+    answer = r5.parameters([one for one, _ in results], merge_nested=merge)
+    return json_response(answer, media_type=FHIR_JSON)
 
 
 async def apply_one_activity(request: Request) -> Response:
@@ -54,8 +57,8 @@ async def apply_one_activity(request: Request) -> Response:
     return json_response(made or operation_outcome(*issues), status=200 if made else 422, media_type=FHIR_JSON)
 
 
-async def _applied(request: Request) -> tuple[list[Applied], Invocation]:
-    """Return the plan of a call applied to each subject."""
+async def _applied(request: Request) -> tuple[list[Result], Invocation]:
+    """Return the plan of a call applied to each subject, with the schedules in it."""
     await enter(request)
     invocation = await _invocation(request)
     service, content = state(request), loaded(request)
@@ -65,9 +68,10 @@ async def _applied(request: Request) -> tuple[list[Applied], Invocation]:
     now = invocation.now or service.now()
     records = await _records(service, content, invocation)
 
-    def work() -> list[Applied]:
+    def work() -> list[Result]:
         sessions = [begin(content.engine, record, now, invocation.context) for record in records]
-        return [with_visits(session, apply_in(session, definition)) for session in sessions]
+        plans = [(session, apply_in(session, definition)) for session in sessions]
+        return [(applied, schedules_in(session, applied)) for session, applied in plans]
 
     return await asyncio.to_thread(work), invocation
 

@@ -17,6 +17,7 @@ from fhir_cds.errors import InputError, NotFoundError
 from fhir_cds.fhir import bundle, codec
 from fhir_cds.knowledge.registry import Registry
 from fhir_cds.server.errors import FHIR_JSON, json_response
+from fhir_cds.server.http import FORM_LIMIT, read_form
 from fhir_cds.server.state import loaded
 
 Resource = dict[str, Any]
@@ -127,8 +128,7 @@ async def search(request: Request) -> Response:
     """Answer `GET /fhir/{type}?…` and `POST /fhir/{type}/_search` with one page of matches."""
     pairs = list(request.query_params.multi_items())
     if request.method == "POST":
-        async with request.form(max_fields=50, max_files=0) as form:
-            pairs += [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+        pairs += await read_form(request, FORM_LIMIT)
     kind = _type(request.path_params["kind"])
     found = matches(loaded(request).knowledge.registry, kind, pairs)
     given = dict(pairs)

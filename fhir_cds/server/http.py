@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
 
+from fhir_cds.errors import InputError
 from fhir_cds.fhir import codec
 from fhir_cds.server.errors import FHIR_JSON, JSON, HttpError
 
+FORM: Final = "application/x-www-form-urlencoded"
+FIELDS: Final = 100
+FORM_LIMIT: Final = 100_000
 _ACCEPTED: Final = frozenset({JSON, FHIR_JSON, "text/json", "application/json+fhir"})
 
 
@@ -24,6 +29,18 @@ async def read_json(request: Request, limit: int) -> Any:
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise HttpError(415, "send the body uncompressed", where="Content-Encoding")
     return codec.decode(await read_body(request, limit), where="body")
+
+
+async def read_form(request: Request, limit: int) -> list[tuple[str, str]]:
+    """Return the fields of an `application/x-www-form-urlencoded` body; raises HttpError 415 or 413, InputError."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != FORM:
+        raise HttpError(415, f"send {FORM}", where="Content-Type")
+    try:
+        text = (await read_body(request, limit)).decode("utf-8")
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=FIELDS, strict_parsing=bool(text))
+    except ValueError:
+        raise InputError("not a form in UTF-8", where="body") from None
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -20,6 +20,7 @@ from starlette.routing import Route
 from fhir_cds.errors import InputError, NotFoundError
 from fhir_cds.fhir import bundle, codec, reference
 from fhir_cds.server.errors import FHIR_JSON, HANDLERS, json_response
+from fhir_cds.server.http import FORM_LIMIT, read_form
 
 Resource = dict[str, Any]
 
@@ -100,8 +101,7 @@ def application(store: Store) -> Starlette:
     async def search(request: Request) -> Response:
         pairs = list(request.query_params.multi_items())
         if request.method == "POST":
-            form = await request.form()
-            pairs += [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+            pairs += await read_form(request, FORM_LIMIT)
         kind = request.path_params["kind"]
         base = str(request.base_url).rstrip("/")
         return json_response(_page(store.search(kind, pairs), kind, pairs, base), media_type=FHIR_JSON)
