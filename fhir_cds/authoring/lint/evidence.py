@@ -57,7 +57,6 @@ def expected(entry: Json) -> dict[str, Any]:
         "direction": (entry.get("action") or {}).get("direction"),
         "display": entry.get("display"),
         **({name: consensus.get(name) for name in ("voters", "yes", "no", "category")} if voted else {}),
-        **({"percent": consensus.get("percent_yes_printed")} if voted else {}),
     }
 
 
@@ -74,6 +73,16 @@ def grades(content: Content) -> Iterator[Remark]:
         for name, wanted in expected(entry).items():
             if str(held.get(name)) != str(wanted):
                 yield Remark(file.name, f"{name} is {held.get(name)}, the catalogue has {wanted}")
+        percents = _percents(entry)
+        if percents and held.get("percent") not in percents:
+            yield Remark(file.name, f"percent is {held.get('percent')}, the catalogue has {percents[0]}")
+
+
+def _percents(entry: Json) -> list[Any]:
+    """Return the share of yes votes as printed and as computed from the counts."""
+    consensus = entry.get("consensus") or {}
+    names = ("percent_yes_printed", "percent_yes_exact")
+    return [consensus[name] for name in names if consensus.get(name) is not None]
 
 
 def suppressed(content: Content) -> Iterator[Remark]:
