@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fhir_cds import cql
 from fhir_cds.errors import ContentError, NotFoundError
 from fhir_cds.knowledge.load import Knowledge
 from fhir_cds.knowledge.registry import Registry
@@ -52,9 +53,7 @@ class Engine:
         Raises ContentError listing every fault found: ELM that does not compile, a value set that cannot be expanded, a
         plan that names what is not there (see `check.faults`).
         """
-        from fhir_cds.cql import Program as Compiled
-
-        program = Compiled.load(knowledge.elm.values(), local.code_sets(knowledge.registry))
+        program = cql.Program.load(knowledge.elm.values(), local.code_sets(knowledge.registry))
         return cls.of(knowledge.registry, program, strict=strict)
 
     @classmethod
@@ -84,9 +83,13 @@ class Engine:
         except NotFoundError:
             raise NotFoundError(f"{kind} {name} is not in the content", where=kind) from None
 
-    def evaluate(self, resources: Sequence[Json], now: str, parameters: Mapping[str, Any]) -> Any:
+    def evaluate(self, resources: Sequence[Json], now: str, parameters: Mapping[Any, Any]) -> Any:
         """Return the evaluation of one patient; `parameters` that no library declares are left out."""
-        declared = {name: value for name, value in parameters.items() if name in self.parameters}
+        declared = {
+            key: value
+            for key, value in parameters.items()
+            if (key if isinstance(key, str) else key[-1]) in self.parameters
+        }
         return self.program.evaluate(resources, now, declared)
 
 
