@@ -12,7 +12,7 @@ from fhir_cds.cql.runtime.temporal_ops import State, duration_between, today
 from fhir_cds.cql.runtime.uncertainty import Uncertainty
 
 # The codes of a value set as (system, code).
-Codes = frozenset[tuple[str, str]]
+Codes = frozenset[tuple[str | None, str]]
 
 
 def in_value_set(code: Any, codes: Codes) -> bool | None:
@@ -58,7 +58,7 @@ def any_in_code_system(source: list[Any] | None, system: str) -> bool | None:
 
 def expand_value_set(codes: Codes) -> list[Code]:
     """Return the codes of a value set as a list, ordered by system and code."""
-    return [Code(code, system) for system, code in sorted(codes)]
+    return [Code(code, system) for system, code in sorted(codes, key=lambda each: (each[0] or "", each[1]))]
 
 
 def subsumes(a: Any, b: Any) -> bool | None:

@@ -114,9 +114,14 @@ def to_date(a: Any) -> Date | None:
 
 def to_datetime_(state: State, a: Any) -> DateTime | None:
     """Return a DateTime from a date (same precision) or ISO text; without an offset it gets the evaluation's."""
+    return datetime_of(a, state.offset)
+
+
+def datetime_of(a: Any, offset: int) -> DateTime | None:
+    """Return a DateTime from a date (same precision) or ISO text; without an offset it gets this one (minutes)."""
     if isinstance(a, Date):
-        return to_datetime(a, state.offset)
-    return a if isinstance(a, DateTime) else parse_datetime(a, state.offset) if isinstance(a, str) else None
+        return to_datetime(a, offset)
+    return a if isinstance(a, DateTime) else parse_datetime(a, offset) if isinstance(a, str) else None
 
 
 def to_time(a: Any) -> Time | None:
