@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from fhir_cds.errors import InputError
 from fhir_cds.fhir import bundle, codec, ids, issues, reference
-from fhir_cds.fhir.rewrite import rewrite
+from fhir_cds.fhir.rewrite import Rewriter
 from fhir_cds.fhir.types import RESOURCE_TYPES, SUBJECT_ELEMENTS
 
 Resource = dict[str, Any]
@@ -147,9 +147,10 @@ def normalised(
     orders into the form the logic sees. Raises InputError for what is not an R4 resource.
     """
     found: list[Resource] = []
+    rewriter = Rewriter(None, systems, bases)
     for resource in resources:
         known = bundle.identified(resource, f"{where}.{_type_of(resource)}")
-        found.append(rewrite(known, {}, systems, bases, f"{where}.{known['resourceType']}"))
+        found.append(rewriter.apply(known, f"{where}.{known['resourceType']}"))
     return _lifted(found, where)
 
 
@@ -178,7 +179,8 @@ def _lifted(resources: Iterable[Resource], where: str) -> list[Resource]:
             if known["resourceType"] != "Patient" and "id" in item:
                 own.append({**known, "id": _inner_id(resource["id"], known["id"])})
                 targets[f"#{known['id']}"] = reference.of(own[-1])
-        result += [rewrite(item, targets, where=place) for item in (resource, *own)]
+        rewriter = Rewriter(targets)
+        result += [rewriter.apply(item, place) for item in (resource, *own)]
     return result
 
 
@@ -202,6 +204,8 @@ def _belongs(resource: Resource, own: str, identifiers: frozenset[tuple[Any, Any
     """Say whether a resource is about the patient or nobody (True) or about a thing (False); raise if about another."""
     for element in SUBJECT_ELEMENTS:
         value = resource.get(element)
+        if value is None:
+            continue
         named = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
         if not named:
             continue

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from fhir_cds.errors import InputError
 from fhir_cds.fhir import codec, ids, reference
-from fhir_cds.fhir.rewrite import rewrite
+from fhir_cds.fhir.rewrite import Rewriter
 from fhir_cds.fhir.types import RESOURCE_TYPES
 
 Resource = dict[str, Any]
@@ -86,8 +86,9 @@ def read(
             if parsed is not None and parsed.base:
                 seen_bases.add(parsed.base)
     frozen_bases = frozenset(seen_bases)
+    rewriter = Rewriter(targets, systems, frozen_bases)
     return Held(
-        tuple(rewrite(resource, targets, systems, frozen_bases, place) for place, resource in found),
+        tuple(rewriter.apply(resource, place) for place, resource in found),
         tuple(issues),
         next_link(bundle),
         frozen_bases,

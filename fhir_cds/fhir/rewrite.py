@@ -1,7 +1,7 @@
 """Bring one resource into the data set's own form: local references and one URI per code system.
 
-Most resources need nothing: one pass looks for what would change, and only those found are copied. Input is never
-changed in place.
+Most resources need nothing. Whether one does is read off its JSON text, which is far quicker than walking it; only what
+changes is copied. Input is never changed in place.
 
     >>> rewrite({"resourceType": "Flag", "subject": {"reference": "urn:uuid:7"}}, {"urn:uuid:7": "Patient/1"})
     {'resourceType': 'Flag', 'subject': {'reference': 'Patient/1'}}
@@ -9,75 +9,95 @@ changed in place.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from fhir_cds.errors import InputError
-from fhir_cds.fhir import reference
+from fhir_cds.fhir import codec, reference
 
 MAX_DEPTH: Final = 100  # R4 resources nest some fifteen levels deep; Questionnaires and extensions some more
+
+# A reference that is not `Type/id`: absolute, urn:, contained or versioned. A hit inside a text costs a copy, no more.
+_FOREIGN: Final = re.compile(rb'"reference":"(?:#|[^"]*(?::|/_history/))')
+
+
+class Rewriter:
+    """Brings resources into the form of one data set.
+
+    `targets` maps references as written (fullUrl, urn:uuid, `#id`) to `Type/id`, `systems` maps alias URIs to the
+    preferred one, `bases` are the servers' addresses (see `reference.normalise`).
+    """
+
+    def __init__(
+        self,
+        targets: Mapping[str, str] | None = None,
+        systems: Mapping[str, str] | None = None,
+        bases: Collection[str] = (),
+    ) -> None:
+        self._targets = targets or {}
+        self._systems = systems or {}
+        self._bases = bases
+        self._aliases = tuple(codec.encode(alias) for alias in self._systems)
+
+    def apply(self, resource: dict[str, Any], where: str | None = None) -> dict[str, Any]:
+        """Return `resource` with local references and preferred code systems; itself when nothing changes.
+
+        Raises InputError when it nests deeper than `MAX_DEPTH`.
+        """
+        try:
+            text = codec.encode(resource)
+        except RecursionError:
+            raise _too_deep(where) from None
+        if text.count(b"{") + text.count(b"[") > MAX_DEPTH:
+            _check_depth(resource, where)
+        if _FOREIGN.search(text) is None and not any(alias in text for alias in self._aliases):
+            return resource
+        copy: dict[str, Any] = self._copy(resource)
+        return copy
+
+    def _copy(self, value: Any) -> Any:
+        if type(value) is list:
+            return [self._copy(item) for item in value]
+        if type(value) is not dict:
+            return value
+        result: dict[str, Any] = {}
+        for key, item in value.items():
+            if type(item) is not str:
+                result[key] = self._copy(item)
+            elif key == "reference":
+                result[key] = self._targets.get(item) or reference.normalise(item, self._bases)
+            elif key == "system":
+                result[key] = self._systems.get(item, item)
+            else:
+                result[key] = item
+        return result
 
 
 def rewrite(
     resource: dict[str, Any],
-    targets: Mapping[str, str],
+    targets: Mapping[str, str] | None = None,
     systems: Mapping[str, str] | None = None,
     bases: Collection[str] = (),
     where: str | None = None,
 ) -> dict[str, Any]:
-    """Return `resource` with its references made local and its code systems named by their preferred URI.
-
-    `targets` maps references as written (fullUrl, urn:uuid, `#id`) to `Type/id`, `systems` maps alias URIs to the
-    preferred one, `bases` are the servers' addresses (see `reference.normalise`). Returns the same object when there
-    is nothing to change. Raises InputError when the resource nests deeper than `MAX_DEPTH`.
-    """
-    known = systems or {}
-    if not _needs_change(resource, known, where):
-        return resource
-    copy: dict[str, Any] = _copy(resource, targets, known, bases)
-    return copy
+    """Return one resource in the form of the data set (see `Rewriter`)."""
+    return Rewriter(targets, systems, bases).apply(resource, where)
 
 
-def _needs_change(resource: dict[str, Any], systems: Mapping[str, str], where: str | None) -> bool:
+def _check_depth(resource: dict[str, Any], where: str | None) -> None:
     level: list[Any] = [resource]
-    changed = False
     for _ in range(MAX_DEPTH):
-        below: list[Any] = []
-        for node in level:
-            if type(node) is dict:
-                for key, item in node.items():
-                    kind = type(item)
-                    if kind is dict or kind is list:
-                        below.append(item)
-                    elif kind is str and (
-                        (key == "reference" and _is_not_local(item)) or (key == "system" and item in systems)
-                    ):
-                        changed = True
-            else:
-                below += [item for item in node if type(item) is dict or type(item) is list]
-        if not below:
-            return changed
-        level = below
-    raise InputError(f"nested deeper than {MAX_DEPTH} levels", where=where)
+        level = [
+            item
+            for node in level
+            for item in (node.values() if type(node) is dict else node)
+            if type(item) is dict or type(item) is list
+        ]
+        if not level:
+            return
+    raise _too_deep(where)
 
 
-def _is_not_local(text: str) -> bool:
-    return ":" in text or text.startswith("#") or "/_history/" in text
-
-
-def _copy(value: Any, targets: Mapping[str, str], systems: Mapping[str, str], bases: Collection[str]) -> Any:
-    if type(value) is list:
-        return [_copy(item, targets, systems, bases) for item in value]
-    if type(value) is not dict:
-        return value
-    result: dict[str, Any] = {}
-    for key, item in value.items():
-        if type(item) is not str:
-            result[key] = _copy(item, targets, systems, bases)
-        elif key == "reference":
-            result[key] = targets.get(item) or reference.normalise(item, bases)
-        elif key == "system":
-            result[key] = systems.get(item, item)
-        else:
-            result[key] = item
-    return result
+def _too_deep(where: str | None) -> InputError:
+    return InputError(f"nested deeper than {MAX_DEPTH} levels", where=where)
