@@ -179,6 +179,8 @@ def exists(c: Compiler, node: Node) -> Step[Expr]:
     operand: Expr = yield c.visit(node["operand"])
     if not isinstance(operand.type, ListOf):
         return call(c, node, [operand], [])
+    if operand.constant:
+        return c.writer.constant(OPERATORS["Exists"](operand.value), BOOLEAN)
     first, name = c.writer.bind(operand)
     slow = f"{c.k(OPERATORS['Exists'])}({name})"
     return Expr(f"(False if not {first} else {name}[0] is not None or {slow})", BOOLEAN, nullable=False)

@@ -36,10 +36,9 @@ def _long(text: str) -> Long | None:
 
 def _decimal(text: str) -> Decimal | None:
     value = Decimal(text)
-    return value if value.is_finite() and abs(value) < _DECIMAL_LIMIT and numbers.decimals(value) <= 8 else None
+    return value if value.is_finite() and abs(value) < numbers.DECIMAL_LIMIT and numbers.decimals(value) <= 8 else None
 
 
-_DECIMAL_LIMIT: Final = Decimal(10) ** 28
 _LITERALS: Final[dict[str, Callable[[str], Any]]] = {
     "System.Boolean": lambda text: {"true": True, "false": False}[text],
     "System.Date": Date.parse,
@@ -163,22 +162,15 @@ def instance(c: Compiler, node: Node) -> Step[Expr]:
     if primitive_of(kind.name) is not None:
         value = elements.get("value", NULL)
         return Expr(f"{c.k(fhir.to_json_primitive)}({value.text})", kind)
-    keys = ", ".join(f"{c.k(_json_key(c, kind, name, value))}: {value.text}" for name, value in elements.items())
+    choices = {name: element_type(kind.name, name) for name in elements}
+    described = ", ".join(
+        f"{c.k(name)}: {c.k(fhir.describe)}({value.text}, {c.k(value.type)})" if isinstance(choices[name], ChoiceOf)
+        else f"{c.k(name)}: {value.text}"
+        for name, value in elements.items()
+    )  # fmt: skip
+    names = frozenset(name for name, declared in choices.items() if isinstance(declared, ChoiceOf))
     own = kind.name.partition(".")[2] if is_resource(kind.name) else None
-    return Expr(f"{c.k(fhir.fhir_instance)}({c.k(own)}, {{{keys}}})", kind, nullable=False)
-
-
-def _json_key(c: Compiler, kind: Named, name: str, value: Expr) -> str:
-    declared = element_type(kind.name, name)
-    if not isinstance(declared, ChoiceOf):
-        return name
-    if isinstance(value.type, Named):
-        for key, option in fhir.choice_keys(name, declared):
-            if is_subtype(value.type.name, option):
-                return key
-    if value.constant and value.value is None:
-        return name
-    raise c.fail(f"the element {name!r} of {kind} needs a value of one of its types")
+    return Expr(f"{c.k(fhir.fhir_instance)}({c.k(own)}, {{{described}}}, {c.k(names)})", kind, nullable=False)
 
 
 # --- properties

@@ -479,12 +479,19 @@ def to_json_primitive(value: Any) -> Any:
     return str(value) if isinstance(value, Date | DateTime | Time) else value
 
 
-def fhir_instance(resource_type: str | None, elements: Json) -> Json:
-    """Build FHIR JSON from elements; those that are null are left out, choices and system values unwrapped."""
+def fhir_instance(resource_type: str | None, elements: Json, choices: frozenset[str]) -> Json:
+    """Build FHIR JSON from elements; null ones are left out, choice elements get the key of their value's type."""
     built: Json = {} if resource_type is None else {"resourceType": resource_type}
     for name, value in elements.items():
-        if value is not None:
-            built[name] = to_json_primitive(value.value if isinstance(value, Typed) else value)
+        if value is None:
+            continue
+        if name not in choices:
+            built[name] = to_json_primitive(value)
+        elif isinstance(value, Typed):
+            local = value.type_name.partition(".")[2]
+            built[f"{name}{local[0].upper()}{local[1:]}"] = value.value
+        else:
+            raise TypeError(f"the element {name} needs a FHIR value of one of its types")
     return built
 
 
