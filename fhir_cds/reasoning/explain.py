@@ -7,13 +7,13 @@ that, once recorded, could decide it. A define that is false or true is not ente
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fhir_cds import cql
 from fhir_cds.errors import EvaluationError
 from fhir_cds.reasoning.expressions import Define
-from fhir_cds.reasoning.graph import Graph, Node, reached
+from fhir_cds.reasoning.graph import Graph, Node
 from fhir_cds.reasoning.logic import Evaluation
 from fhir_cds.reasoning.outcome import Outcome, Reason
 
@@ -24,8 +24,11 @@ _MARK: Final = {True: "yes", False: "no", None: "unknown"}
 class Explainer:
     """Explains the defines of one evaluation."""
 
-    nodes: Graph
+    graph: Graph
     evaluation: Evaluation
+    _values: dict[Define, tuple[Any, EvaluationError | None]] = field(default_factory=dict)
+    _reasons: dict[Define, Reason] = field(default_factory=dict)
+    _sources: dict[Define, tuple[str, ...]] = field(default_factory=dict)
 
     def missing(self, start: Define) -> tuple[str, ...]:
         """Return the ids of the facts without a value that leave `start` without a value, in the order named."""
@@ -36,13 +39,13 @@ class Explainer:
 
     def _missing(self, define: Define, found: dict[str, None], seen: set[Define]) -> bool:
         """Add the missing facts at and below `define`; say whether there is one."""
-        node = self.nodes.get(define)
+        node = self.graph.get(define)
         if node is None or not self._is_null(define):
             return False
         if define in seen:
             return node.fact is not None
         seen.add(define)
-        below = [self._missing(other, found, seen) for other in dict.fromkeys(node.references)]
+        below = [self._missing(other, found, seen) for other in node.references]
         if any(below):
             return True
         if node.fact is not None:
@@ -53,35 +56,56 @@ class Explainer:
         """Return the decisions and the facts with a value on which `start` rests, `start` first, then as named."""
         return tuple(
             self.reason(node)
-            for node in reached(self.nodes, start)
-            if node.define == start or node.decision or (node.fact is not None and self._is_known(node.define))
+            for node in self.graph.below.get(start, ())
+            if node.define == start
+            or node.decision
+            or (node.fact is not None and self._read(node.define)[0] is not None)
         )
 
     def failures(self, start: Define) -> tuple[EvaluationError, ...]:
         """Return the errors of defines on which `start` rests, whether or not its value needed them."""
-        return tuple(e for node in reached(self.nodes, start) if (e := self._error(node.define)) is not None)
+        errors = (self._read(node.define)[1] for node in self.graph.below.get(start, ()))
+        return tuple(error for error in errors if error is not None)
 
     def reason(self, node: Node) -> Reason:
         """Return a define's value and resources; one that fails has no value."""
-        define = node.define
-        if self._error(define) is not None:
-            return Reason(define.name, None, (), node.fact, define.library)
-        value = cql.to_json(self.evaluation.value(define.library, define.name))
-        resources = tuple(self.evaluation.resources(define.library, define.name))
-        return Reason(define.name, value, resources, node.fact, define.library)
+        found = self._reasons.get(node.define)
+        if found is None:
+            define = node.define
+            value = cql.to_json(self._read(define)[0])
+            found = Reason(define.name, value, self._resources(node), node.fact, define.library)
+            self._reasons[define] = found
+        return found
 
-    def _error(self, define: Define) -> EvaluationError | None:
-        try:
-            self.evaluation.value(define.library, define.name)
-        except EvaluationError as error:
-            return error
-        return None
+    def _resources(self, node: Node) -> tuple[str, ...]:
+        """Return the resources behind a define; those of a decision are those behind what it names."""
+        found = self._sources.get(node.define)
+        if found is None:
+            self._sources[node.define] = ()  # against rings, which CQL forbids
+            if node.decision:
+                below = (self.graph.get(define) for define in node.references)
+                found = tuple(dict.fromkeys(name for other in below if other for name in self._resources(other)))
+            elif self._read(node.define)[1] is None:
+                found = tuple(self.evaluation.resources(node.define.library, node.define.name))
+            else:
+                found = ()
+            self._sources[node.define] = found
+        return found
+
+    def _read(self, define: Define) -> tuple[Any, EvaluationError | None]:
+        """Return (value, None), or (None, the error) of a define that fails."""
+        found = self._values.get(define)
+        if found is None:
+            try:
+                found = self.evaluation.value(define.library, define.name), None
+            except EvaluationError as error:
+                found = None, error
+            self._values[define] = found
+        return found
 
     def _is_null(self, define: Define) -> bool:
-        return self._error(define) is None and self.evaluation.value(define.library, define.name) is None
-
-    def _is_known(self, define: Define) -> bool:
-        return self._error(define) is None and self.evaluation.value(define.library, define.name) is not None
+        value, error = self._read(define)
+        return value is None and error is None
 
 
 def tree(explainer: Explainer, start: Define) -> str:
@@ -94,7 +118,7 @@ def tree(explainer: Explainer, start: Define) -> str:
 
 
 def _lines(explainer: Explainer, define: Define, depth: int, shown: set[Define]) -> Iterator[str]:
-    node = explainer.nodes.get(define)
+    node = explainer.graph.get(define)
     if node is None:
         return
     reason = explainer.reason(node)
@@ -105,7 +129,7 @@ def _lines(explainer: Explainer, define: Define, depth: int, shown: set[Define])
     if define in shown or (node.fact is not None and depth):
         return
     shown.add(define)
-    for other in dict.fromkeys(node.references):
+    for other in node.references:
         yield from _lines(explainer, other, depth + 1, shown)
 
 

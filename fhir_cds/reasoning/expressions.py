@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from fhir_cds.errors import ContentError
 from fhir_cds.knowledge.registry import Registry
@@ -22,8 +22,7 @@ _QUALIFIED: Final = re.compile(r'("(?:[^"\\]|\\.)+"|[A-Za-z_]\w*)\s*\.\s*("(?:[^
 _OPERATORS: Final = re.compile(r"[()\[\]{}<>=+*,;:]|\b(?:and|or|xor|not|is|in|exists|return|where|from|then)\b")
 
 
-@dataclass(frozen=True, slots=True)
-class Define:
+class Define(NamedTuple):
     """A named define of a CQL library."""
 
     library: str
