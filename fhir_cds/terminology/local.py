@@ -237,16 +237,3 @@ def lookup(registry: Registry, system: str, code: str) -> Resource:
                 answer.append({"name": "definition", "valueString": concept["definition"]})
             return {"resourceType": "Parameters", "parameter": answer}
     raise NotFoundError("no such code in the code system", where="code")
-
-
-@dataclass(frozen=True, slots=True)
-class LocalTerminology:
-    """The value sets and code system URIs of one registry, worked out once."""
-
-    code_sets: Mapping[str, frozenset[CodeKey]]
-    systems: Mapping[str, str]
-
-    @classmethod
-    def of(cls, registry: Registry) -> LocalTerminology:
-        """Return the terminology of the content; raises ContentError as `code_sets` and `aliases` do."""
-        return cls(code_sets(registry), aliases(registry))

@@ -189,6 +189,37 @@ async def test_server_faults(script: Script, connections: Connections, reply: Re
     assert [item["id"] for item in record.resources if item["resourceType"] == "Observation"] == ["o1"]
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (condition(1), "the server answered with something else"),
+        ({"resourceType": "Patient", "id": "no id"}, "the server answered wrongly: not a FHIR id"),
+        ({"id": "1"}, "no FHIR resource"),
+        (OUTCOME, "the server answered with something else"),
+    ],
+)
+async def test_wrong_resource_for_a_read(
+    script: Script, connections: Connections, body: dict[str, Any], message: str
+) -> None:
+    """A read that gives another resource, or none, is missing data that says so."""
+    serve(script)
+    script.on("Patient/1", body)
+    with pytest.raises(MissingDataError, match=message):
+        await gather(TEMPLATES, CONTEXT, None, connections=connections, fhir_server=script.base)
+
+
+async def test_loose_forms_are_logged_by_key(caplog: pytest.LogCaptureFixture) -> None:
+    """A single resource for a search, a Bundle for a read, keys nobody asked for: taken, and logged without data."""
+    sent = {**SENT, "patient": searchset(PATIENT), "conditions": condition(1), "zz": None}
+    with caplog.at_level("INFO", logger="fhir_cds.data.gather"):
+        record = await gather(TEMPLATES, CONTEXT, sent)
+    assert len(record.resources) == 3
+    assert [entry.getMessage() for entry in caplog.records] == [
+        "prefetch holds 1 keys that were not asked for",
+        "prefetch keys of another form than asked for: patient, conditions",
+    ]
+
+
 async def test_budget_over_all_keys(script: Script) -> None:
     """Reading stops when the time for the patient is used up, whatever the single calls take."""
     serve(script)

@@ -8,7 +8,7 @@ import pytest
 
 from fhir_cds.errors import ContentError, NotFoundError
 from fhir_cds.knowledge.registry import Registry
-from fhir_cds.terminology.local import LocalTerminology, aliases, code_sets, expand, lookup, validate_code
+from fhir_cds.terminology.local import aliases, code_sets, expand, lookup, validate_code
 
 S, T = "http://example.org/s", "http://example.org/t"
 BASE = "http://example.org/ValueSet/"
@@ -115,9 +115,6 @@ def test_aliases() -> None:
     assert dict(aliases(registry(NAMING))) == {"http://example.org/old": S, "urn:oid:1.2.3": S}
     found = code_sets(registry(NAMING, valueset("v", codes("urn:oid:1.2.3", "a"), codes(S, "a"))))
     assert found[BASE + "v"] == {(S, "a")}
-    terminology = LocalTerminology.of(registry(NAMING))
-    assert terminology.systems["urn:oid:1.2.3"] == S
-    assert terminology.code_sets == {}
 
 
 @pytest.mark.parametrize(
