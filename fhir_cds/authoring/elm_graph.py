@@ -101,8 +101,10 @@ class _Scope:
 
     def canonicals(self, tree: Any) -> tuple[str, ...]:
         """Return the canonicals of the value sets that a tree names."""
-        references = (self.name(node) for node in nodes(tree) if node.get("type") == "ValueSetRef")
-        return tuple(dict.fromkeys(self.value_sets.get(name, "") for name in references))
+        inner = list(nodes(tree))
+        named = [node for node in inner if node.get("type") == "ValueSetRef"]
+        named += [node["valueset"] for node in inner if "valueset" in node]  # InValueSet: a reference without its type
+        return tuple(dict.fromkeys(self.value_sets.get(self.name(node), "") for node in named))
 
     def statement(self, definition: Mapping[str, Any]) -> Statement:
         """Return one define or function as a statement."""
