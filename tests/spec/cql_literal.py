@@ -15,7 +15,7 @@ from fhir_cds.cql.runtime.clinical import Code, Concept
 from fhir_cds.cql.runtime.interval import Interval, end, start
 from fhir_cds.cql.runtime.numbers import Long
 from fhir_cds.cql.runtime.quantity import Quantity, Ratio
-from fhir_cds.cql.runtime.temporal import Date, DateTime, Time
+from fhir_cds.cql.runtime.temporal import Date, DateTime, Time, to_datetime
 from fhir_cds.cql.runtime.uncertainty import Uncertainty
 
 TOLERANCE: Final = Decimal("0.00000001")
@@ -158,6 +158,8 @@ def same(expected: Any, actual: Any) -> bool:
         actual = Interval(actual.low, actual.high)
     if type(expected) is int and isinstance(actual, Decimal):
         expected = Decimal(expected)  # the expected texts write a whole Decimal in either way
+    if isinstance(expected, Date) and isinstance(actual, DateTime):
+        expected = to_datetime(expected, 0)  # and a DateTime known to the day
     if type(expected) is not type(actual):
         return False
     if isinstance(expected, Decimal):

@@ -172,12 +172,16 @@ class DateTime:
     def __hash__(self) -> int:
         return hash(self.lo)
 
-    def __str__(self) -> str:
+    def text(self, *, offset: bool = True) -> str:
+        """Return the ISO 8601 text at the value's precision, with its offset or without."""
         days, ms = divmod(self.lo + self.offset * 60_000, DAY_MS)
         day = date.fromordinal(days + EPOCH_ORDINAL).isoformat()
         if self.precision < HOUR:
             return day[: (4, 7, 10)[self.precision]]
-        return f"{day}T{time_text(ms, self.precision)}{offset_text(self.offset)}"
+        return f"{day}T{time_text(ms, self.precision)}{offset_text(self.offset) if offset else ''}"
+
+    def __str__(self) -> str:
+        return self.text()
 
     def __repr__(self) -> str:
         return f"DateTime({self})"

@@ -71,6 +71,8 @@ def call(operator: str, *operands: object) -> object:
         ("ToString", Decimal("18.55"), "18.55"),
         ("ToString", Quantity(Decimal(125), "cm"), "125 'cm'"),
         ("ToString", Date.of(2020, 5), "2020-05"),
+        ("ToString", DateTime.of((2020, 5, 1, 10), 60, 60), "2020-05-01T10"),
+        ("ToString", DateTime.of((2020, 5, 1, 10), 60, 0), "2020-05-01T10+01:00"),
         ("ToString", "a", "a"),
         ("ToDate", "2014-01", Date.of(2014, 1)),
         ("ToDate", "2014/01", None),
