@@ -95,7 +95,7 @@ def to_ratio(a: Any) -> Ratio | None:
 
 
 def to_string(a: Any) -> str | None:
-    """Return the value as text, in the form of its literal; a DateTime without the offset when that is the evaluation's."""
+    """Return the value as text, in the form of its literal; a DateTime without offset when it has the evaluation's."""
     if a is None or isinstance(a, str):
         return a
     if isinstance(a, DateTime):
