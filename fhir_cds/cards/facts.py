@@ -44,25 +44,20 @@ class Facts:
     texts: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, Json] = field(default_factory=dict)
 
-    def name(self, reason: Reason) -> str:
-        """Return the name of the fact behind a define; a define without a fact goes by its own name."""
-        return self.texts.get(reason.fact, readable(reason.fact)) if reason.fact else reason.define
-
     def text(self, fact: str) -> str:
         """Return the text of a fact by its id."""
         return self.texts.get(fact, readable(fact))
 
     def rows(self, reasons: Iterable[Reason]) -> Iterator[tuple[str, str, str, str]]:
-        """Yield name, value, date and resource ids of each fact once, as escaped table cells."""
+        """Yield name (the define's, in the content's words), value, date and resources of each fact, escaped."""
         seen: set[str] = set()
         for reason in reasons:
-            key = reason.fact or reason.define
-            if key in seen or reason.value is None:
+            if reason.define in seen or reason.value is None:
                 continue
-            seen.add(key)
+            seen.add(reason.define)
             dates = sorted({when for ref in reason.resources if (when := dated(self.resources.get(ref)))})
             yield (
-                markdown.escape(self.name(reason)),
+                markdown.escape(reason.define),
                 markdown.escape(self.value(reason)),
                 markdown.escape(dates[0] if len(dates) < 2 else words.RANGE.format(dates[0], dates[-1]))
                 if dates

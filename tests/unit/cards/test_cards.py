@@ -68,7 +68,7 @@ def test_one_card_per_strategy() -> None:
     assert "Says 1.2" in text
     assert "level V, strength B · 92 %, 33 of 36 · recommendation 1.1 · [Guide 2025](https://doi.org/10.1/x)" in text
     assert made[0].summary == "Do 1.1 (+1 more)"
-    assert made[0].source.label == "Guide group"
+    assert made[0].source.label == "Guide 2025"
     assert made[0].source.topic is not None
     assert made[0].links is not None
     assert [link.url for link in made[0].links] == ["https://doi.org/10.1/x"]
@@ -77,14 +77,14 @@ def test_one_card_per_strategy() -> None:
 def test_why_shows_value_date_and_resource() -> None:
     """Each fact stands once, with its text from the content, value, date and record."""
     made = cards(b.group(b.strategy(), b.leaf(b.rule("1"), b.YES), b.leaf(b.rule("2"), b.YES)))
-    assert detail(made[0]).count("| Number of lesions | 3 | 2025-11-02 | `Observation/o` |") == 1
+    assert detail(made[0]).count("| Metastasis count | 3 | 2025-11-02 | `Observation/o` |") == 1
 
 
 def test_patient_text_is_escaped() -> None:
     """Text of the record cannot break the table or bring markup."""
     outcome = Outcome(Verdict.APPLICABLE, because=(b.reason("sts_diagnosis", True, "Condition/c"),))
     made = cards(b.group(b.strategy(), b.leaf(b.rule("1"), outcome)))
-    assert r"| sts diagnosis | yes: Sarcoma \| \<b\>x\</b\> | 2024-03 | `Condition/c` |" in detail(made[0])
+    assert r"| Sts diagnosis | yes: Sarcoma \| \<b\>x\</b\> | 2024-03 | `Condition/c` |" in detail(made[0])
 
 
 def test_unknown_names_what_is_missing() -> None:
