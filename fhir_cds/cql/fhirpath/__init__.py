@@ -15,7 +15,7 @@ computed. Compiled expressions are immutable and shared by threads; nothing read
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
@@ -24,11 +24,14 @@ from fhir_cds.cql.fhirpath.compile import FUNCTIONS, compile_tree
 from fhir_cds.cql.fhirpath.errors import FhirPathError
 from fhir_cds.cql.fhirpath.parser import parse
 from fhir_cds.cql.fhirpath.scope import Compiled, Resolver, Run, Scope, Terminology
+from fhir_cds.cql.fhirpath.syntax import Expression
+from fhir_cds.cql.fhirpath.typecheck import check
 from fhir_cds.cql.runtime.temporal import DateTime
 
 __all__ = ["FUNCTIONS", "FhirPathError", "FhirPathExpression", "compile_path"]
 
 BUDGET: Final = 1_000_000
+MAX_TYPES: Final = 256
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -37,7 +40,9 @@ class FhirPathExpression:
     """A compiled expression; call it with a resource or collection."""
 
     text: str
+    _tree: Expression
     _evaluate: Compiled
+    _checked: dict[frozenset[str], None] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(
         self,
@@ -84,11 +89,23 @@ class FhirPathExpression:
         root = nodes.wrap(context)
         run = Run(root, variables, moment, moment.offset if moment is not None else 0, resolve, terminology, budget)
         try:
+            self._check(root)
             return self._evaluate(Scope(run, root, None, [], {}))
         except FhirPathError as error:
             raise FhirPathError(_bare(error), self.text, error.position) from None
         except RecursionError:
             raise FhirPathError("the expression is nested too deeply", self.text) from None
+
+    def _check(self, root: list[Any]) -> None:
+        """Check the names of the expression against the types of the input, once per set of types."""
+        types: frozenset[Any] = frozenset(
+            item.type if type(item) is nodes.Node else f"System.{nodes.type_of(item)[1]}" for item in root
+        )
+        if types in self._checked or None in types or not types:
+            return
+        check(self._tree, types)
+        if len(self._checked) < MAX_TYPES:
+            self._checked[types] = None
 
 
 def _bare(error: FhirPathError) -> str:
@@ -103,6 +120,7 @@ def compile_path(text: str, offset: int = 0) -> FhirPathExpression:
     Compiled expressions are kept for the next call.
     """
     try:
-        return FhirPathExpression(text, compile_tree(parse(text, offset)))
+        tree = parse(text, offset)
+        return FhirPathExpression(text, tree, compile_tree(tree))
     except FhirPathError as error:
         raise FhirPathError(_bare(error), text, error.position) from None

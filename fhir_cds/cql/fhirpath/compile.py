@@ -118,16 +118,12 @@ def _step(step: Step) -> Apply:
 
 
 def _member(step: Member) -> Apply:
-    name, position = step.name, step.position
+    name = step.name
 
     def member(_scope: Scope, items: Items) -> Items:
         found: Items = []
         for item in items:
-            elements = nodes.child(item, name)
-            if elements is None:
-                kind = ".".join(nodes.type_of(item))
-                raise FhirPathError(f"{kind} has no element {name}", position=position)
-            found += elements
+            found += nodes.child(item, name)
         return found
 
     return member

@@ -20,7 +20,7 @@ def extension(items: Items, scope: Scope, url: Items) -> Items:
     wanted = single(url, scope, "extension()")
     if wanted is None:
         return []
-    found = [each for item in items if type(item) is Node for each in nodes.child(item, "extension") or ()]
+    found = [each for item in items if type(item) is Node for each in nodes.child(item, "extension")]
     return [each for each in found if isinstance(each.value, dict) and each.value.get("url") == wanted]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import lru_cache
+from itertools import zip_longest
 from typing import Any, Final
 
 from fhir_cds.cql.modelinfo import element_type, is_resource, is_subtype, known_type, model_type, primitive_of
@@ -79,7 +80,7 @@ def _type_of_json(value: Any, declared: str | None) -> str | None:
 
 
 @lru_cache(maxsize=8192)
-def _slots(type_name: str, element: str) -> tuple[tuple[str, str | None], ...] | None:
+def slots(type_name: str, element: str) -> tuple[tuple[str, str | None], ...] | None:
     """Return the JSON keys under which an element may stand, with their types; None when there is no such element."""
     kind = element_type(type_name, element)
     if kind is None or primitive_of(type_name) is not None:
@@ -96,46 +97,40 @@ def _fhir_type(name: str) -> str:
     return "FHIR.string" if name == "System.String" else name
 
 
-def child(item: Any, name: str) -> list[Any] | None:
-    """Return the elements of a name; None when the type of the item has no such element."""
+def child(item: Any, name: str) -> list[Any]:
+    """Return the elements of a name, none where the type of the item has no such element (see `typecheck`)."""
     if type(item) is not Node:
         return _system_child(item, name)
-    value = item.value
-    if item.type is None:
-        return _elements(value.get(name), value.get("_" + name), None) if isinstance(value, dict) else None
-    slots = _slots(item.type, name)
-    if slots is None:
-        if primitive_of(item.type) is None or name not in ("id", "extension"):
-            return None
-        value, slots = item.extra, ((name, "FHIR.Extension" if name == "extension" else "FHIR.string"),)
-    if not isinstance(value, dict):
-        return []
-    for key, kind in slots:
-        found, extra = value.get(key), value.get("_" + key)
-        if found is not None or extra is not None:
-            return _elements(found, extra, kind)
+    value, kind = item.value, item.type
+    if kind is None:
+        return _elements(value, name, None) if isinstance(value, dict) else []
+    keys = slots(kind, name)
+    if keys is None:
+        if primitive_of(kind) is None or name not in ("id", "extension"):
+            return []
+        value, keys = item.extra, ((name, "FHIR.Extension" if name == "extension" else "FHIR.string"),)
+    if isinstance(value, dict):
+        for key, each in keys:
+            if key in value or "_" + key in value:
+                return _elements(value, key, each)
     return []
 
 
-def _system_child(item: Any, name: str) -> list[Any] | None:
+def _system_child(item: Any, name: str) -> list[Any]:
     if not isinstance(item, Quantity) or name not in ("value", "unit"):
-        return None
+        return []
     return [item.value if name == "value" else item.unit]
 
 
-def _elements(found: Any, extra: Any, kind: str | None) -> list[Any]:
-    """Return JSON, single or repeated, with the objects beside it, as nodes."""
+def _elements(parent: Json, key: str, kind: str | None) -> list[Any]:
+    """Return what stands under a key, single or repeated, with the objects beside it, as nodes."""
+    found, extra = parent.get(key), parent.get("_" + key)
     if not isinstance(found, list) and not isinstance(extra, list):
-        return [_node(found, extra, kind)]
+        return [] if found is None and extra is None else [_node(found, extra, kind)]
     values = found if isinstance(found, list) else []
     extras = extra if isinstance(extra, list) else []
-    result = []
-    for index in range(max(len(values), len(extras))):
-        value = values[index] if index < len(values) else None
-        beside = extras[index] if index < len(extras) else None
-        if value is not None or beside is not None:
-            result.append(_node(value, beside, kind))
-    return result
+    pairs = zip_longest(values, extras)
+    return [_node(value, beside, kind) for value, beside in pairs if value is not None or beside is not None]
 
 
 def _node(value: Any, extra: Any, kind: str | None) -> Node:
@@ -156,7 +151,7 @@ def children(item: Any) -> Iterator[Any]:
             continue
         done.add(name)
         kind = _kind_of_key(item.type, name) if item.type is not None else None
-        yield from _elements(value.get(name), value.get("_" + name), kind)
+        yield from _elements(value, name, kind)
 
 
 @lru_cache(maxsize=8192)
@@ -165,7 +160,7 @@ def _kind_of_key(type_name: str, key: str) -> str | None:
     if primitive_of(type_name) is not None:
         return "FHIR.Extension" if key == "extension" else "FHIR.string"
     for cut in range(len(key), 0, -1):
-        for slot, kind in _slots(type_name, key[:cut]) or ():
+        for slot, kind in slots(type_name, key[:cut]) or ():
             if slot == key:
                 return kind
     return None
@@ -179,7 +174,7 @@ def type_of(item: Any) -> tuple[str, str]:
     if type(item) is not Node:
         return "System", _SYSTEM.get(type(item), "Any")
     if item.type is None:
-        return "FHIR", "Element"
+        return ("FHIR", "Element") if isinstance(item.value, dict) else ("System", _SYSTEM.get(type(item.value), "Any"))
     return "FHIR", _plain(item.type).removeprefix("FHIR.")
 
 

@@ -9,6 +9,7 @@ import base64
 import binascii
 import html
 import json
+import re
 from collections.abc import Callable
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any, Final
@@ -24,6 +25,8 @@ from fhir_cds.cql.runtime.temporal import DAY, Date, DateTime, Time
 Items = list[Any]
 Function = Callable[..., Items]
 MAX_PLACES: Final = 28
+_JSON_ESCAPE: Final = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)", re.DOTALL)
+_JSON_ESCAPED: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 
 def _result(value: Any) -> Items:
@@ -107,11 +110,13 @@ def _unescape(text: str, form: str) -> str:
     if form == "html":
         return html.unescape(text)
     if form == "json":
-        try:
-            return str(json.loads(f'"{text}"'))
-        except ValueError:
-            raise FhirPathError("the string is not escaped JSON") from None
+        return _JSON_ESCAPE.sub(_unescaped, text)
     raise FhirPathError(f"unknown escaping {form}")
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    code = match.group(1)
+    return chr(int(code[1:], 16)) if len(code) > 1 else _JSON_ESCAPED.get(code, code)
 
 
 def _to_chars(items: Items, scope: Scope) -> Items:
@@ -147,7 +152,9 @@ def _boundary(*, high: bool) -> Function:
             return _result(_decimal_boundary(arithmetic.to_decimal(value), digits, high=high))
         if value is None or not isinstance(value, Date | DateTime | Time):
             return []
-        return _result(arithmetic.OPERATORS["HighBoundary" if high else "LowBoundary"](value, digits))
+        found = arithmetic.OPERATORS["HighBoundary" if high else "LowBoundary"](value, digits)
+        # As the specification shows it, a date and time cut to its day is a date.
+        return _result(conversion.to_date(found) if isinstance(found, DateTime) and found.precision <= DAY else found)
 
     return apply
 
