@@ -1,10 +1,10 @@
 """CQL in Python: ELM compiled to Python source once, evaluated in-process for one patient at a time.
 
-    from fhir_cds.cql import Program
+from fhir_cds.cql import Program
 
-    program = Program.load([elm_document], {"http://example.org/ValueSet/x": [("http://snomed.info/sct", "123")]})
-    evaluation = program.evaluate(resources, now="2026-01-31T00:00:00+00:00")
-    evaluation.value("MyLibrary", "My Define")
+program = Program.load([elm_document], {"http://example.org/ValueSet/x": [("http://snomed.info/sct", "123")]})
+evaluation = program.evaluate(resources, now="2026-01-31T00:00:00+00:00")
+evaluation.value("MyLibrary", "My Define")
 """
 
 from fhir_cds.cql.evaluate import DEFAULT_BUDGET, Evaluation

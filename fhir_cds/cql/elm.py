@@ -178,7 +178,9 @@ class _Parser:
     def include(self, raw: Mapping[str, Any]) -> Include:
         path = self.text(raw, "path")
         version = raw.get("version")
-        return Include(self.text(raw, "localIdentifier"), path.rpartition("/")[2], version if isinstance(version, str) else None)
+        return Include(
+            self.text(raw, "localIdentifier"), path.rpartition("/")[2], version if isinstance(version, str) else None
+        )
 
     def parameter(self, raw: Mapping[str, Any]) -> ParameterDef:
         self.define = name = self.text(raw, "name")

@@ -12,21 +12,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-_UNARY = """Abs Ceiling ConvertsToBoolean ConvertsToDate ConvertsToDateTime ConvertsToDecimal ConvertsToInteger
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_UNARY = _names("""Abs Ceiling ConvertsToBoolean ConvertsToDate ConvertsToDateTime ConvertsToDecimal ConvertsToInteger
 ConvertsToLong ConvertsToQuantity ConvertsToRatio ConvertsToString ConvertsToTime DateFrom Distinct End Exists Exp
 ExpandValueSet Flatten Floor IsFalse IsNull IsTrue Length Ln Lower Negate Not PointFrom Precision Predecessor
 SingletonFrom Size Start Successor TimeFrom TimezoneFrom TimezoneOffsetFrom ToBoolean ToChars ToConcept ToDate
-ToDateTime ToDecimal ToInteger ToList ToLong ToQuantity ToRatio ToString ToTime Truncate Upper Width""".split()
-_BINARY = """Add And CanConvertQuantity ConvertQuantity Divide EndsWith Equal Equivalent Greater GreaterOrEqual
+ToDateTime ToDecimal ToInteger ToList ToLong ToQuantity ToRatio ToString ToTime Truncate Upper Width""")
+_BINARY = _names("""Add And CanConvertQuantity ConvertQuantity Divide EndsWith Equal Equivalent Greater GreaterOrEqual
 Implies Indexer Less LessOrEqual Log Matches Modulo Multiply NotEqual Or Power StartsWith SubsumedBy Subsumes
-Subtract Times TruncatedDivide Xor""".split()
-_BINARY_WITH_DEFAULT = "Collapse Expand HighBoundary LowBoundary".split()
-_BINARY_WITH_PRECISION = """After Before CalculateAgeAt Contains DifferenceBetween DurationBetween Ends In IncludedIn
-Includes Meets MeetsAfter MeetsBefore Overlaps OverlapsAfter OverlapsBefore ProperContains ProperIn ProperIncludedIn
-ProperIncludes SameAs SameOrAfter SameOrBefore Starts""".split()
-_NARY = "Coalesce Concatenate Except Intersect Union".split()
-_AGGREGATE = """AllTrue AnyTrue Avg Count GeometricMean Max Median Min Mode PopulationStdDev PopulationVariance
-Product StdDev Sum Variance""".split()
+Subtract Times TruncatedDivide Xor""")
+_BINARY_WITH_DEFAULT = _names("Collapse Expand HighBoundary LowBoundary")
+_BINARY_WITH_PRECISION = _names("""After Before CalculateAgeAt Contains DifferenceBetween DurationBetween Ends In
+IncludedIn Includes Meets MeetsAfter MeetsBefore Overlaps OverlapsAfter OverlapsBefore ProperContains ProperIn ProperIncludedIn
+ProperIncludes SameAs SameOrAfter SameOrBefore Starts""")
+_NARY = _names("Coalesce Concatenate Except Intersect Union")
+_AGGREGATE = _names("""AllTrue AnyTrue Avg Count GeometricMean Max Median Min Mode PopulationStdDev PopulationVariance
+Product StdDev Sum Variance""")
 
 _SPECIAL: Final[dict[str, str]] = {
     "Aggregate": "source:E! path:S iteration:E! initialValue:E",
@@ -167,10 +172,10 @@ def _fields(text: str) -> tuple[Field, ...]:
 
 
 EXPRESSIONS: Final[Mapping[str, tuple[Field, ...]]] = {
-    **{name: _fields("operand:E!") for name in _UNARY},
-    **{name: _fields("operand:E*!") for name in (*_BINARY, *_BINARY_WITH_DEFAULT, *_NARY)},
-    **{name: _fields("operand:E*! precision:P") for name in _BINARY_WITH_PRECISION},
-    **{name: _fields("source:E! path:S") for name in _AGGREGATE},
+    **dict.fromkeys(_UNARY, _fields("operand:E!")),
+    **dict.fromkeys((*_BINARY, *_BINARY_WITH_DEFAULT, *_NARY), _fields("operand:E*!")),
+    **dict.fromkeys(_BINARY_WITH_PRECISION, _fields("operand:E*! precision:P")),
+    **dict.fromkeys(_AGGREGATE, _fields("source:E! path:S")),
     **{name: _fields(text) for name, text in _SPECIAL.items()},
 }
 """Expression node type -> its fields."""
@@ -179,9 +184,9 @@ ELEMENTS: Final[Mapping[str, tuple[Field, ...]]] = {name: _fields(text) for name
 """Other node types (clauses, items) -> their fields."""
 
 ARITY: Final[Mapping[str, tuple[int, int]]] = {
-    **{name: (2, 2) for name in (*_BINARY, *_BINARY_WITH_PRECISION)},
-    **{name: (1, 2) for name in _BINARY_WITH_DEFAULT},
-    **{name: (1, 1_000_000) for name in _NARY},
+    **dict.fromkeys((*_BINARY, *_BINARY_WITH_PRECISION), (2, 2)),
+    **dict.fromkeys(_BINARY_WITH_DEFAULT, (1, 2)),
+    **dict.fromkeys(_NARY, (1, 1_000_000)),
     "ReplaceMatches": (3, 3),
 }
 """Expression node type with an operand list -> fewest and most operands."""

@@ -41,7 +41,8 @@ class Evaluation:
     def value(self, library: str, define: str) -> Any:
         """Return the value of a define (None is null), evaluating it and what it needs the first time.
 
-        Raises InputError when there is no such define, EvaluationError when it fails, BudgetError when it takes too long.
+        Raises InputError when there is no such define, EvaluationError when it fails, BudgetError when it takes too
+        many steps.
         """
         compiled = self._program.compiled
         slot = compiled.slots.get(("e", library, define))
@@ -54,11 +55,11 @@ class Evaluation:
             return compiled.functions[("e", library, define)](self._state, self._values)
         except EvaluationError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever an operator raises becomes an error with its place
+        except Exception as error:  # whatever an operator raises becomes an error with its place
             raise self._located(error, library, define) from None
 
     def resources(self, library: str, define: str) -> tuple[str, ...]:
-        """Return where a define's value comes from, as `Type/id`: resources in the value, else of the defines it reads."""
+        """Return where a value comes from, as `Type/id`: resources in it, else those of the defines it reads."""
         return provenance(self._program, self, library, define)
 
     def known(self, library: str, define: str) -> bool:
@@ -91,7 +92,10 @@ def _message(error: Exception) -> str:
         return f"the library stopped with an error message: {str(error).partition(': ')[0]}"
     if isinstance(error, RecursionError):
         return "the definitions are nested too deeply"
-    if isinstance(error, ValueError | ArithmeticError | TypeError | LookupError) and type(error).__module__ == "builtins":
+    if (
+        isinstance(error, ValueError | ArithmeticError | TypeError | LookupError)
+        and type(error).__module__ == "builtins"
+    ):
         text = str(error)
         if not isinstance(error, KeyError) and "'" not in text.replace("'s", ""):
             return text

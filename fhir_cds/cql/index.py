@@ -8,22 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 from fhir_cds.cql.runtime.clinical import Code
 
 Coding = tuple[str | None, str | None]
-CODEABLE: Final = 0
-CODEABLE_LIST: Final = 1
-OTHER: Final = 2
+Read = Callable[[dict[str, Any]], list[Coding]]
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieve:
     """What a library reads: for prefetch, `$data-requirements` and server queries.
 
-    `code_path` is None when there is no terminology filter; `valueset` is a canonical; `codes` are direct ones, None when
-    they are only known at evaluation; `date_path` is the element a date filter looks at.
+    `code_path` is None when there is no terminology filter; `valueset` is a canonical; `codes` are direct ones, None
+    when they are only known at evaluation; `date_path` is the element a date filter looks at.
     """
 
     type: str
@@ -33,23 +31,36 @@ class Retrieve:
     date_path: str | None = None
 
 
-class _Reader(NamedTuple):
-    """How the codings of one element are read, and code -> system -> buckets that want them."""
-
-    key: str
-    shape: int
-    read: Callable[[dict[str, Any]], list[Coding]]
-    table: dict[str | None, dict[str | None, list[int]]]
-
-
 @dataclass(slots=True)
 class _TypePlan:
+    """What to do with a resource: buckets that take all, and readers with code -> system -> buckets."""
+
     everything: list[int] = field(default_factory=list)
-    paths: dict[tuple[str, ...], _Reader] = field(default_factory=dict)
+    readers: dict[tuple[str, ...], tuple[Read, dict[str | None, dict[str | None, list[int]]]]] = field(
+        default_factory=dict
+    )
 
 
-def _codings(concept: dict[str, Any]) -> list[Coding]:
-    return [(coding.get("system"), coding.get("code")) for coding in concept.get("coding", ())]
+def concept_reader(key: str) -> Read:
+    """Return the reader of a CodeableConcept under a JSON key."""
+
+    def read(resource: dict[str, Any]) -> list[Coding]:
+        concept = resource.get(key)
+        if concept is None:
+            return []
+        return [(coding.get("system"), coding.get("code")) for coding in concept.get("coding", ())]
+
+    return read
+
+
+def concepts_reader(key: str) -> Read:
+    """Return the reader of a list of CodeableConcepts under a JSON key."""
+
+    def read(resource: dict[str, Any]) -> list[Coding]:
+        concepts = resource.get(key, ())
+        return [(c.get("system"), c.get("code")) for concept in concepts for c in concept.get("coding", ())]
+
+    return read
 
 
 class RetrieveTable:
@@ -69,28 +80,17 @@ class RetrieveTable:
 
     def all_of(self, resource_type: str) -> int:
         """Return the bucket of all resources of a type (`Resource` for all)."""
-        return self._bucket((resource_type,), lambda n: self._plan(resource_type).everything.append(n))
+        return self._bucket((resource_type,), self._plan(resource_type).everything.append)
 
-    def coded(
-        self,
-        resource_type: str,
-        keys: tuple[str, ...],
-        shape: int,
-        codings: Callable[[dict[str, Any]], list[Coding]],
-        codes: frozenset[Coding],
-    ) -> int:
-        """Return the bucket of the resources of a type with one of the codes under one of the JSON keys.
-
-        `shape` says how the element holds its codings; `codings` reads them for shapes the fast paths do not know.
-        """
+    def coded(self, resource_type: str, path: tuple[str, ...], read: Read, codes: frozenset[Coding]) -> int:
+        """Return the bucket of the resources of a type with one of the codes under a path, which `read` reads."""
 
         def register(bucket: int) -> None:
-            paths = self._plan(resource_type).paths
-            reader = paths.setdefault(keys, _Reader(keys[0], shape if len(keys) == 1 else OTHER, codings, {}))
+            _, table = self._plan(resource_type).readers.setdefault(path, (read, {}))
             for system, code in sorted(codes, key=str):
-                reader.table.setdefault(code, {}).setdefault(system, []).append(bucket)
+                table.setdefault(code, {}).setdefault(system, []).append(bucket)
 
-        return self._bucket((resource_type, keys, codes), register)
+        return self._bucket((resource_type, path, codes), register)
 
     def _plan(self, resource_type: str) -> _TypePlan:
         return self._plans.setdefault(resource_type, _TypePlan())
@@ -115,19 +115,9 @@ class RetrieveTable:
                 continue
             for number in plan.everything:
                 buckets[number].append(resource)
-            for key, shape, read, table in plan.paths.values():
-                if shape == OTHER:
-                    pairs = read(resource)
-                else:
-                    element = resource.get(key)
-                    if element is None:
-                        continue
-                    pairs = _codings(element) if shape == CODEABLE else [p for item in element for p in _codings(item)]
-                for system, code in pairs:
-                    systems = table.get(code)
-                    if systems is None or system not in systems:
-                        continue
-                    for number in systems[system]:
+            for read, table in plan.readers.values():
+                for system, code in read(resource):
+                    for number in table[code].get(system, ()) if code in table else ():
                         bucket = buckets[number]
                         if not bucket or bucket[-1] is not resource:
                             bucket.append(resource)

@@ -15,7 +15,7 @@ from fhir_cds.cql.evaluate import DEFAULT_BUDGET, Evaluation, instant, parameter
 from fhir_cds.cql.index import Retrieve, RetrieveTable
 from fhir_cds.cql.runtime.state import State
 from fhir_cds.cql.runtime.temporal import DateTime
-from fhir_cds.cql.trampoline import Step, run
+from fhir_cds.cql.trampoline import run
 from fhir_cds.cql.typesys import Type
 from fhir_cds.errors import ElmError, InputError
 
@@ -62,7 +62,7 @@ class Compiled:
 
 
 class Program:
-    """Compiled libraries with their value sets bound; make one with `Program.load`, then `evaluate` as often as you like."""
+    """Compiled libraries with their value sets bound: `Program.load` once, then `evaluate` as often as you like."""
 
     def __init__(
         self,
@@ -86,10 +86,10 @@ class Program:
         *,
         intrinsic_helpers: bool = True,
     ) -> Program:
-        """Compile ELM documents with the codes of their value sets (canonical -> (system, code) pairs).
+        """Compile ELM documents with the codes of their value sets (canonical -> (system, code)).
 
-        FHIRHelpers need not be among the documents; with `intrinsic_helpers=False` its ELM is compiled and used instead
-        of the built-in functions. Raises `ElmError` for anything unknown in the ELM, and for a value set that is missing.
+        FHIRHelpers may be left out; with `intrinsic_helpers=False` its ELM is compiled and used instead of the built-in
+        functions. Raises `ElmError` for anything unknown in the ELM, and for a value set that is missing.
         """
         parsed = _parse_all(elm_documents, skip_helpers=intrinsic_helpers)
         sets = {canonical: frozenset((s, c) for s, c in codes) for canonical, codes in valuesets.items()}
@@ -133,12 +133,16 @@ class Program:
         try:
             buckets = self.compiled.table.fill(resources)
         except (AttributeError, TypeError) as error:
-            raise InputError(f"a resource does not have the form of FHIR JSON ({type(error).__name__})", where="resources") from None
+            raise InputError(
+                f"a resource does not have the form of FHIR JSON ({type(error).__name__})", where="resources"
+            ) from None
         state = State(at, buckets, resources, self._code_sets, budget)
         values: list[Any] = [UNSET] * len(self.compiled.slots)
         for given, value in parameters.items():
             for key in self._parameter_keys(given):
-                values[self.compiled.slots[("p", *key)]] = parameter_value(value, self.parameter_types[key], key, at.offset)
+                values[self.compiled.slots[("p", *key)]] = parameter_value(
+                    value, self.parameter_types[key], key, at.offset
+                )
         return Evaluation(self, state, values, UNSET)
 
     def _parameter_keys(self, given: str | tuple[str, str]) -> list[DefineKey]:
@@ -152,7 +156,7 @@ def _parse_all(documents: Iterable[Mapping[str, Any]], *, skip_helpers: bool) ->
     """Parse the documents by library name; an include of another version or of nothing is refused."""
     parsed: dict[str, ElmLibrary] = {}
     for document in documents:
-        name, version = identity(document)
+        name = identity(document)[0]
         if name in parsed:
             raise ElmError("the library is given twice", library=name)
         if not (skip_helpers and name == HELPERS):
@@ -165,11 +169,16 @@ def _parse_all(documents: Iterable[Mapping[str, Any]], *, skip_helpers: bool) ->
             if target is None and not (skip_helpers and include.name == HELPERS):
                 raise ElmError(f"the included library {include.name!r} is not among those given", library=library.name)
             if target is not None and include.version and target.version and include.version != target.version:
-                raise ElmError(f"{include.name} is needed in version {include.version}, given is {target.version}", library=library.name)
+                raise ElmError(
+                    f"{include.name} is needed in version {include.version}, given is {target.version}",
+                    library=library.name,
+                )
     return parsed
 
 
-def _build(libraries: dict[str, ElmLibrary], sets: Mapping[str, frozenset[tuple[str | None, str]]], *, intrinsic_helpers: bool) -> Program:
+def _build(
+    libraries: dict[str, ElmLibrary], sets: Mapping[str, frozenset[tuple[str | None, str]]], *, intrinsic_helpers: bool
+) -> Program:
     compiler = Compiler(libraries, sets, HANDLERS, TESTS, intrinsic_helpers=intrinsic_helpers)
     _number(compiler)
     uses: dict[tuple[str, str, str], Uses] = {}
@@ -181,10 +190,14 @@ def _build(libraries: dict[str, ElmLibrary], sets: Mapping[str, frozenset[tuple[
             if parameter.default is None:
                 _unset_parameter(compiler, library.name, parameter.name)
             else:
-                uses[("p", library.name, parameter.name)] = _compile(compiler, "p", parameter.name, "Unfiltered", parameter.default)
+                uses[("p", library.name, parameter.name)] = _compile(
+                    compiler, "p", parameter.name, "Unfiltered", parameter.default
+                )
         for define in library.defines.values():
             if define.expression is not None:
-                uses[("e", library.name, define.name)] = _compile(compiler, "e", define.name, define.context, define.expression)
+                uses[("e", library.name, define.name)] = _compile(
+                    compiler, "e", define.name, define.context, define.expression
+                )
         for name, overloads in library.functions.items():
             for index, function in enumerate(overloads):
                 if function.expression is not None:
@@ -193,7 +206,11 @@ def _build(libraries: dict[str, ElmLibrary], sets: Mapping[str, frozenset[tuple[
     closed = _closure(uses, function_uses)
     compiled = _assemble(compiler)
     infos = tuple(_info(library, closed) for library in libraries.values())
-    reads = {key[1:]: tuple(compiler.retrieves.described[n] for n in sorted(found)) for key, found in _reads(closed, uses, function_uses).items() if key[0] == "e"}
+    reads = {
+        key[1:]: tuple(compiler.retrieves.described[n] for n in sorted(found))
+        for key, found in _reads(closed, uses, function_uses).items()
+        if key[0] == "e"
+    }
     parameter_types = {(lib.name, p.name): p.type for lib in libraries.values() for p in lib.parameters.values()}
     return Program(infos, compiled, MappingProxyType(reads), MappingProxyType(parameter_types), sets)
 
@@ -233,12 +250,9 @@ def _compile(c: Compiler, kind: str, name: str, context: str, node: Node) -> Use
     uses = _start(c, name, context)
     number = c.slots[(kind, c.library.name, name)]
 
-    def body() -> Step[Expr]:
-        return (yield c.visit(node))
-
     outer = c.writer.begin(f"{kind}{number}", "s, v")
     c.writer.place = node.locator
-    expr = run(body())
+    expr = run(c.visit(node))
     result = c.writer.temp()
     c.writer.emit(f"{result} = {expr.text}")
     c.writer.emit(f"v[{number}] = {result}")
@@ -260,18 +274,16 @@ def _compile_function(c: Compiler, number: int, function: Define) -> Uses:
     uses = _start(c, function.name, function.context)
     names = [f"a{c.writer.number()}" for _ in function.operands or ()]
     c.scope = {
-        ("operand", operand): Expr(name, kind) for name, (operand, kind) in zip(names, function.operands or (), strict=True)
+        ("operand", operand): Expr(name, kind)
+        for name, (operand, kind) in zip(names, function.operands or (), strict=True)
     }
     node = function.expression
     if node is None:
         raise c.fail("a function without a body")
 
-    def body() -> Step[Expr]:
-        return (yield c.visit(node))
-
     outer = c.writer.begin(f"f{number}", ", ".join(["s", "v", *names]))
     c.writer.place = node.locator
-    expr = run(body())
+    expr = run(c.visit(node))
     c.writer.emit(f"return {expr.text}")
     c.writer.end(outer)
     return uses
@@ -284,10 +296,14 @@ def _assemble(c: Compiler) -> Compiled:
     namespace: dict[str, Any] = {"U": UNSET, **c.writer.constants.values}
     exec(code, namespace)  # noqa: S102 - source of our own making: numbered names and constants only
     functions = {key: namespace[f"{key[0]}{number}"] for key, number in c.slots.items()}
-    return Compiled(MappingProxyType(functions), MappingProxyType(dict(c.slots)), tuple(c.writer.places), code, c.retrieves, source)
+    return Compiled(
+        MappingProxyType(functions), MappingProxyType(dict(c.slots)), tuple(c.writer.places), code, c.retrieves, source
+    )
 
 
-def _closure(uses: Mapping[tuple[str, str, str], Uses], function_uses: Mapping[int, Uses]) -> dict[tuple[str, str, str], tuple[set[int], Uses]]:
+def _closure(
+    uses: Mapping[tuple[str, str, str], Uses], function_uses: Mapping[int, Uses]
+) -> dict[tuple[str, str, str], tuple[set[int], Uses]]:
     """Return for each define the functions it reaches and its uses merged with theirs; refuse circles."""
     graph: dict[Any, list[Any]] = {key: _targets(found) for key, found in uses.items()}
     graph |= {("f", number): _targets(found) for number, found in function_uses.items()}
@@ -312,7 +328,11 @@ def _closure(uses: Mapping[tuple[str, str, str], Uses], function_uses: Mapping[i
 
 
 def _targets(uses: Uses) -> list[Any]:
-    return [*[("e", *key) for key in uses.defines], *[("p", *key) for key in uses.parameters], *[("f", n) for n in uses.functions]]
+    return [
+        *[("e", *key) for key in uses.defines],
+        *[("p", *key) for key in uses.parameters],
+        *[("f", n) for n in uses.functions],
+    ]
 
 
 def _refuse_circles(graph: Mapping[Any, list[Any]]) -> None:
@@ -327,14 +347,20 @@ def _refuse_circles(graph: Mapping[Any, list[Any]]) -> None:
                 continue
             if index == 0 and key in path:
                 library = key[1] if len(key) == 3 else "?"
-                raise ElmError("the definition refers to itself", library=library, define=key[2] if len(key) == 3 else None)
+                raise ElmError(
+                    "the definition refers to itself", library=library, define=key[2] if len(key) == 3 else None
+                )
             targets = graph.get(key, [])
             if index < len(targets):
                 path[key] = index
                 stack.append((key, index + 1))
                 target = targets[index]
                 if target in path:
-                    raise ElmError("the definition refers to itself", library=str(target[1]), define=target[2] if len(target) == 3 else None)
+                    raise ElmError(
+                        "the definition refers to itself",
+                        library=str(target[1]),
+                        define=target[2] if len(target) == 3 else None,
+                    )
                 stack.append((target, 0))
             else:
                 path.pop(key, None)

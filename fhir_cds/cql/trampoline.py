@@ -1,6 +1,7 @@
 """Recursion without the Python stack: nested ELM of any depth is parsed and compiled by suspended generators.
 
-A step is a generator that yields the generator of each child it needs, receives the child's result, and returns its own.
+A step is a generator that yields the generator of each child it needs,
+receives the child's result, and returns its own.
 """
 
 from __future__ import annotations

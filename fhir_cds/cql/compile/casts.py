@@ -100,7 +100,12 @@ def is_(c: Compiler, node: Node) -> Step[Expr]:
     wanted = target(c, node, "isType", "isTypeSpecifier")
     operand = node["operand"]
     value: Expr
-    if operand.kind == "Property" and "." not in operand["path"] and isinstance(wanted, Named) and wanted.name.startswith("FHIR."):
+    if (
+        operand.kind == "Property"
+        and "." not in operand["path"]
+        and isinstance(wanted, Named)
+        and wanted.name.startswith("FHIR.")
+    ):
         element = _choice_element(c, operand)
         value = yield access(c, operand, wanted)
         if element and value.type == wanted:

@@ -89,7 +89,8 @@ def in_valueset(c: Compiler, node: Node) -> Step[Expr]:
         value: Expr = yield c.visit(node["code"])
         return Expr(f"{c.k(member_at_run_time)}(s, {value.text}, {valueset.text})", BOOLEAN)
     codes = c.k(c.code_set(valueset.value))
-    return (yield membership(c, node["code"], codes))
+    found: Expr = yield membership(c, node["code"], codes)
+    return found
 
 
 def membership(c: Compiler, node: Node, codes: str) -> Step[Expr]:
@@ -122,7 +123,7 @@ def member_at_run_time(state: Any, value: Any, valueset: ValueSet | None) -> boo
     """Return whether a code is in a value set that is only known at evaluation; null for a null value set."""
     if valueset is None:
         return None
-    return clinical_ops.in_value_set(value, codes_of(state, valueset)) is True  # type: ignore[arg-type]  # codes without system
+    return clinical_ops.in_value_set(value, codes_of(state, valueset)) is True
 
 
 def any_in_valueset(c: Compiler, node: Node) -> Step[Expr]:
@@ -150,7 +151,8 @@ def _set_of(c: Compiler, node: Node, name: str) -> Step[Expr]:
         found = c.valueset(c.included(reference.get("libraryName")), reference["name"])
         c.code_set(found)
         return c.writer.constant(found, VALUESET)
-    return (yield c.visit(reference))
+    given: Expr = yield c.visit(reference)
+    return given
 
 
 def in_codesystem(c: Compiler, node: Node) -> Step[Expr]:

@@ -27,7 +27,8 @@ def case(c: Compiler, node: Node) -> Step[Expr]:
         comparand = c.writer.spill((yield c.visit(node["comparand"])))
     items = node.get("caseItem") or ()
     if len(items) == 1 or (len(items) <= 4 and comparand is None):
-        return (yield _inline(c, node, comparand))
+        inline: Expr = yield _from_item(c, node, 0, comparand)
+        return inline
     result = c.writer.temp()
     pending = c.writer.temp()
     c.writer.emit(f"{pending} = True")
@@ -61,15 +62,12 @@ def _condition(c: Compiler, item: Node, comparand: Expr | None) -> Step[str]:
     return f"{c.k(OPERATORS['Equal'])}({comparand.text}, {when.text})"
 
 
-def _inline(c: Compiler, node: Node, comparand: Expr | None) -> Step[Expr]:
-    """Compile a short case as nested choices."""
-    return _from_item(c, node, 0, comparand)
-
-
 def _from_item(c: Compiler, node: Node, index: int, comparand: Expr | None) -> Step[Expr]:
+    """Compile the items of a short case from an index on as nested choices."""
     items = node.get("caseItem") or ()
     if index == len(items):
-        return (yield c.visit(node["else"]))
+        last: Expr = yield c.visit(node["else"])
+        return last
     test: str = yield from _condition(c, items[index], comparand)
     then: Branch = yield c.branch(items[index]["then"])
     outer = c.writer.open()

@@ -19,7 +19,9 @@ from fhir_cds.errors import ElmError
 
 HELPERS: Final = "FHIRHelpers"
 MAX_DEPTH: Final = 8  # nested blocks in one function; Python allows 20 loops and 100 indents
-MAX_TEXT: Final = 400  # characters of one expression before it is computed into a variable; Python allows 200 parentheses
+MAX_TEXT: Final = (
+    400  # characters of one expression before it is computed into a variable; Python allows 200 parentheses
+)
 
 Scope: TypeAlias = Mapping[tuple[str, str], Expr]
 Handler: TypeAlias = Callable[["Compiler", Node], Step[Expr]]
@@ -61,7 +63,6 @@ class Compiler:
         self.intrinsic_helpers = intrinsic_helpers
         self.writer = Writer()
         self.retrieves = RetrieveTable()
-        self.readers: dict[tuple[str, ...], Any] = {}
         self.slots: dict[tuple[str, str, str], int] = {}
         self.function_numbers: dict[tuple[str, str, int], int] = {}
         self.uses = Uses()
@@ -194,7 +195,9 @@ class Compiler:
         found = library.concepts.get(name)
         if found is None:
             raise self.fail(f"the concept {name!r} is not defined in {library.name}")
-        return Concept(tuple(self.code(self._other(library, alias), code) for alias, code in found.codes), found.display)
+        return Concept(
+            tuple(self.code(self._other(library, alias), code) for alias, code in found.codes), found.display
+        )
 
     def _other(self, library: ElmLibrary, alias: str | None) -> ElmLibrary:
         if alias is None:

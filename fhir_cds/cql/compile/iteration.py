@@ -30,8 +30,8 @@ def loop(c: Compiler, node: Node) -> Step[Expr]:
     """Compile an iteration; nested too deeply it becomes a function of its own."""
     step = _LOOPS[node.kind]
     if c.writer.function.depth >= MAX_DEPTH:
-        return (yield c.hoist(lambda: step(c, node)))
-    return (yield step(c, node))
+        return c.hoist(lambda: step(c, node))
+    return step(c, node)
 
 
 def _filter(c: Compiler, node: Node) -> Step[Expr]:

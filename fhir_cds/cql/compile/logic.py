@@ -1,7 +1,7 @@
 """Three-valued logic and comparison, written out where the static types allow it.
 
-Each handler of `TESTS` gives text that is truthy exactly when the value is true; that is all `where`, `if` and `such that`
-need, and null needs no care there.
+Each handler of `TESTS` gives text that is truthy exactly when the value is true: all that `where`, `if` and
+`such that` need, and null needs no care there.
 """
 
 from __future__ import annotations
@@ -40,14 +40,19 @@ def _short_circuit(c: Compiler, node: Node, decided: str) -> Step[Expr]:
     if not branch.lines:
         right_first, right_name = c.writer.bind(right)
         rest = f"(None if {unknown.format(right=right_name)} else {other})" if unknown else other
-        return Expr(f"({decided} if {left_first} is {decided} or {right_first} is {decided} else {rest})", BOOLEAN, nullable)
+        return Expr(
+            f"({decided} if {left_first} is {decided} or {right_first} is {decided} else {rest})", BOOLEAN, nullable
+        )
     result = c.writer.temp()
     left = c.writer.spill(Expr(left.text, BOOLEAN, left.nullable))
     value = c.writer.temp()
     rest = f"(None if {left.text} is None or {value} is None else {other})"
     c.writer.emit(f"{result} = {decided}")
     c.writer.emit(f"if {left.text} is not {decided}:")
-    lines = [(0, f"{value} = {right.text}", c.writer.place), (0, f"{result} = {decided} if {value} is {decided} else {rest}", c.writer.place)]
+    lines = [
+        (0, f"{value} = {right.text}", c.writer.place),
+        (0, f"{result} = {decided} if {value} is {decided} else {rest}", c.writer.place),
+    ]
     c.writer.emit_block([*branch.lines, *lines])
     return Expr(result, BOOLEAN, nullable)
 
@@ -68,7 +73,12 @@ def implies(c: Compiler, node: Node) -> Step[Expr]:
     branch: Branch = yield c.branch(node["operand"][1])
     right_first, right_name = c.writer.bind(branch.expr)
     text = f"(True if {right_first} is True else (None if {left.text} is None or {right_name} is None else False))"
-    return c.choose(f"{left.text} is False", Branch([], Expr("True", BOOLEAN, nullable=False)), Branch(branch.lines, Expr(text)), BOOLEAN)
+    return c.choose(
+        f"{left.text} is False",
+        Branch([], Expr("True", BOOLEAN, nullable=False)),
+        Branch(branch.lines, Expr(text)),
+        BOOLEAN,
+    )
 
 
 def xor(c: Compiler, node: Node) -> Step[Expr]:
@@ -147,10 +157,9 @@ def _test_equal(c: Compiler, node: Node) -> Step[Expr]:
 
 def _constant_strings(node: Node, expr: Expr) -> Any:
     """Return a list of known texts as a set, or None."""
-    if node.kind == "In" and node.get("precision") is None and expr.constant and isinstance(expr.value, list):
-        if expr.value and all(type(item) is str for item in expr.value):
-            return frozenset(expr.value)
-    return None
+    items = expr.value if expr.constant and node.get("precision") is None else None
+    texts = isinstance(items, list) and items and all(type(item) is str for item in items)
+    return frozenset(items or ()) if texts else None
 
 
 def in_(c: Compiler, node: Node) -> Step[Expr]:

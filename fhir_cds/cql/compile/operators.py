@@ -29,22 +29,35 @@ from fhir_cds.cql.typesys import (
     Type,
 )
 
-FOLDED: Final = frozenset(
+
+def names(text: str) -> frozenset[str]:
+    """Return the words of a text as a set."""
+    return frozenset(text.split())
+
+
+FOLDED: Final = names(
     """Abs Add Date DateFrom DateTimeComponentFrom Divide End Interval MaxValue MinValue Modulo Multiply Negate
     Predecessor Round Start Subtract Successor Time ToConcept ToDate ToDecimal ToInteger ToList ToLong ToQuantity
-    Truncate TruncatedDivide""".split()
+    Truncate TruncatedDivide"""
 )
 """Operators computed at load when all operands are known: cheap, without state, with small results."""
 
-_BOOLEAN: Final = """After AllTrue AnyTrue Before CanConvert CanConvertQuantity Contains ConvertsToBoolean ConvertsToDate
-ConvertsToDateTime ConvertsToDecimal ConvertsToInteger ConvertsToLong ConvertsToQuantity ConvertsToRatio ConvertsToString
-ConvertsToTime Ends EndsWith Equal Equivalent Exists Greater GreaterOrEqual In IncludedIn Includes Less LessOrEqual
-Matches Meets MeetsAfter MeetsBefore NotEqual Overlaps OverlapsAfter OverlapsBefore ProperContains ProperIn
-ProperIncludedIn ProperIncludes SameAs SameOrAfter SameOrBefore Starts StartsWith SubsumedBy Subsumes""".split()
+_BOOLEAN: Final = names(
+    """After AllTrue AnyTrue Before CanConvert CanConvertQuantity Contains ConvertsToBoolean ConvertsToDate
+    ConvertsToDateTime ConvertsToDecimal ConvertsToInteger ConvertsToLong ConvertsToQuantity ConvertsToRatio
+    ConvertsToString ConvertsToTime Ends EndsWith Equal Equivalent Exists Greater GreaterOrEqual In
+    IncludedIn Includes Less LessOrEqual Matches Meets MeetsAfter MeetsBefore NotEqual Overlaps OverlapsAfter
+    OverlapsBefore ProperContains ProperIn ProperIncludedIn ProperIncludes SameAs SameOrAfter SameOrBefore
+    Starts StartsWith SubsumedBy Subsumes"""
+)
 _FIXED: Final[dict[str, Type]] = {
     **dict.fromkeys(_BOOLEAN, BOOLEAN),
-    **dict.fromkeys(["Count", "Length", "IndexOf", "CalculateAge", "CalculateAgeAt", "PositionOf", "LastPositionOf"], INTEGER),
-    **dict.fromkeys(["DurationBetween", "DifferenceBetween", "DateTimeComponentFrom", "ToInteger", "Precision"], INTEGER),
+    **dict.fromkeys(
+        ["Count", "Length", "IndexOf", "CalculateAge", "CalculateAgeAt", "PositionOf", "LastPositionOf"], INTEGER
+    ),
+    **dict.fromkeys(
+        ["DurationBetween", "DifferenceBetween", "DateTimeComponentFrom", "ToInteger", "Precision"], INTEGER
+    ),
     **dict.fromkeys(["Concatenate", "Combine", "Lower", "Upper", "Substring", "ToString", "ReplaceMatches"], STRING),
     **dict.fromkeys(["Avg", "Median", "Divide", "ToDecimal", "TimezoneOffsetFrom"], DECIMAL),
     **dict.fromkeys(["Date", "Today", "DateFrom", "ToDate"], DATE),
@@ -83,13 +96,27 @@ _DERIVED: Final[dict[str, Callable[[Type | None], Type | None]]] = {
     **dict.fromkeys(["First", "Last", "Indexer", "SingletonFrom", "Max", "Min", "Mode", "Sum", "Product"], item_of),
     **dict.fromkeys(["Start", "End", "PointFrom"], _point_of),
     **dict.fromkeys(
-        ["Distinct", "Union", "Intersect", "Except", "Slice", "Add", "Subtract", "Multiply", "Negate", "Message", "Abs"],
+        [
+            "Distinct",
+            "Union",
+            "Intersect",
+            "Except",
+            "Slice",
+            "Add",
+            "Subtract",
+            "Multiply",
+            "Negate",
+            "Message",
+            "Abs",
+        ],
         lambda kind: kind,
     ),
     "Flatten": _flattened,
     "ToList": lambda kind: None if kind is None else ListOf(kind),
 }
-_NEVER_NULL: Final = frozenset(["Exists", "Equivalent", "Count", "IsNull", "IsTrue", "IsFalse", "Now", "Today", "TimeOfDay", "ToList"])
+_NEVER_NULL: Final = frozenset(
+    ["Exists", "Equivalent", "Count", "IsNull", "IsTrue", "IsFalse", "Now", "Today", "TimeOfDay", "ToList"]
+)
 
 
 def result_type(node: Node, first: Type | None) -> Type | None:
@@ -123,7 +150,7 @@ def call(c: Compiler, node: Node, operands: list[Expr], trailing: list[Any]) -> 
     if node.kind in FOLDED and node.kind not in STATEFUL and all(e.constant for e in operands):
         try:
             return c.writer.constant(function(*[e.value for e in operands], *trailing), kind)
-        except Exception:  # noqa: BLE001 - an operand error belongs to the evaluation, if it ever gets there
+        except Exception:  # an error belongs to the evaluation, if it ever gets there
             return _call(c, node.kind, operands, trailing, kind)
     if len(operands) == 1 and node.kind in {"Union", "Intersect", "Except"}:
         return operands[0]

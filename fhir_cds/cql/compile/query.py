@@ -32,8 +32,8 @@ class _Source:
 def query(c: Compiler, node: Node) -> Step[Expr]:
     """Compile Query; nested too deeply it becomes a function of its own."""
     if c.writer.function.depth >= MAX_DEPTH:
-        return (yield c.hoist(lambda: _query(c, node)))
-    return (yield _query(c, node))
+        return c.hoist(lambda: _query(c, node))
+    return _query(c, node)
 
 
 def _query(c: Compiler, node: Node) -> Step[Expr]:
@@ -68,7 +68,7 @@ def _source(c: Compiler, clause: Node) -> Step[_Source]:
 
 
 def holds_no_null(c: Compiler, node: Node) -> bool:
-    """Tell whether a node gives a list without nulls: a retrieve, a query that only filters one, a define that is such."""
+    """Tell whether a node gives a list without nulls: a retrieve, a query that only filters one, a define of these."""
     library = c.library
     for _ in range(MAX_CHAIN):
         if node.kind == "Query" and len(node["source"]) == 1 and not node.get("return") and not node.get("aggregate"):
@@ -134,8 +134,11 @@ def _rows(c: Compiler, node: Node, sources: list[_Source], result: str, *, singl
         lines = c.writer.close(block)
         c.writer.emit_block(lines)
     if aggregate is not None:
-        return (yield _aggregate_distinct(c, node, sources, result)) if aggregate.get("distinct") else row_type
-    return (yield _finish(c, node, result, row_type, dynamic, single=single))
+        if aggregate.get("distinct"):
+            row_type = yield _aggregate_distinct(c, node, sources, result)
+        return row_type
+    finished: Type | None = yield _finish(c, node, result, row_type, dynamic, single=single)
+    return finished
 
 
 def _clauses(c: Compiler, node: Node) -> Step[None]:
@@ -221,7 +224,9 @@ def _aggregate_distinct(c: Compiler, node: Node, sources: list[_Source], result:
     return kind
 
 
-def _finish(c: Compiler, node: Node, result: str, row_type: Type | None, dynamic: list[str], *, single: bool) -> Step[Type | None]:
+def _finish(
+    c: Compiler, node: Node, result: str, row_type: Type | None, dynamic: list[str], *, single: bool
+) -> Step[Type | None]:
     """Write distinct and sort, and give a query over no list its one row."""
     returned = node.get("return")
     if returned is not None and returned.get("distinct") is not False and not single:

@@ -56,7 +56,7 @@ def slot(c: Compiler, kind: str, library: str, name: str) -> str:
 
 
 def define(c: Compiler, node: Node) -> Step[Expr]:
-    """Compile ExpressionRef; from the Unfiltered context a patient's value is a list over the patients, of which there is one."""
+    """Compile ExpressionRef; from the Unfiltered context a patient's value is a list over the (one) patients."""
     yield from ()
     library = c.included(node.get("libraryName"))
     found = c.define_of(library, node["name"])
@@ -99,7 +99,10 @@ def function(c: Compiler, node: Node) -> Step[Expr]:
     number = c.function_numbers[(library.name, name, index)]
     c.uses.functions[number] = None
     expected = [kind for _, kind in found.operands or ()]
-    given = [cast(c, e, kind, strict=False) if isinstance(kind, ChoiceOf) else e for e, kind in zip(arguments, expected, strict=True)]
+    given = [
+        cast(c, e, kind, strict=False) if isinstance(kind, ChoiceOf) else e
+        for e, kind in zip(arguments, expected, strict=True)
+    ]
     text = f"f{number}({', '.join(['s', 'v', *(e.text for e in given)])})"
     return Expr(text, found.type or node.type)
 
@@ -114,7 +117,9 @@ def overload(
     fitting = [(i, d) for i, d in enumerate(found) if len(d.operands or ()) == len(given)]
     kinds: list[Type | None] = list(signature) if len(signature) == len(given) else given
     for accept in (_same, _assignable):
-        matches = [(i, d) for i, d in fitting if all(accept(g, o) for g, (_, o) in zip(kinds, d.operands or (), strict=True))]
+        matches = [
+            (i, d) for i, d in fitting if all(accept(g, o) for g, (_, o) in zip(kinds, d.operands or (), strict=True))
+        ]
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -132,7 +137,7 @@ def _same(given: Type | None, declared: Type) -> bool:
 
 
 def _assignable(given: Type | None, declared: Type) -> bool:
-    if given is None or given == ANY or declared == ANY:
+    if given is None or ANY in (given, declared):
         return True
     if isinstance(declared, ChoiceOf):
         return any(_assignable(given, option) for option in declared.options)

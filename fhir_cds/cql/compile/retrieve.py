@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from fhir_cds.cql.compile.context import Compiler, Handler
 from fhir_cds.cql.compile.emit import Expr
+from fhir_cds.cql.compile.operators import names
 from fhir_cds.cql.elm import Node
-from fhir_cds.cql.index import CODEABLE, CODEABLE_LIST, OTHER, Coding, Retrieve
-from fhir_cds.cql.modelinfo import element_type, is_resource, model_type
+from fhir_cds.cql.index import Coding, Read, Retrieve, concept_reader, concepts_reader
+from fhir_cds.cql.modelinfo import element_type, is_resource, model_type, primitive_of
 from fhir_cds.cql.runtime import OPERATORS, fhir
 from fhir_cds.cql.runtime.clinical import Code, Concept, ValueSet
 from fhir_cds.cql.runtime.fhir import Typed, dynamic_property, period_to_interval
@@ -17,10 +17,10 @@ from fhir_cds.cql.runtime.interval import Interval
 from fhir_cds.cql.trampoline import Step
 from fhir_cds.cql.typesys import ChoiceOf, ListOf, Named, Type
 
-_REFUSED: Final = (
-    "idProperty idSearch id contextProperty contextSearch context codeSearch valueSetProperty dateLowProperty"
-    " dateHighProperty dateSearch include otherFilter"
-).split()
+_REFUSED: Final = names(
+    """idProperty idSearch id contextProperty contextSearch context codeSearch valueSetProperty dateLowProperty
+    dateHighProperty dateSearch include otherFilter"""
+)
 
 
 def retrieve(c: Compiler, node: Node) -> Step[Expr]:
@@ -90,8 +90,9 @@ def _coded(
     c.uses.retrieves[c.retrieves.describe(Retrieve(resource_type, path, valueset, direct, date_path))] = None
     if pairs is None:
         return f"s.buckets[{c.retrieves.all_of(resource_type)}]", [(path, value)]
-    keys, shape = json_keys(kind, path)
-    return f"s.buckets[{c.retrieves.coded(resource_type, keys, shape, read, pairs)}]", []
+    if _plain_code(kind, path):
+        pairs = frozenset((None, code) for _, code in pairs)
+    return f"s.buckets[{c.retrieves.coded(resource_type, tuple(path.split('.')), read, pairs)}]", []
 
 
 def _known_codes(codes: Expr) -> tuple[Code, ...] | None:
@@ -110,33 +111,27 @@ def _known_codes(codes: Expr) -> tuple[Code, ...] | None:
     return tuple(found)
 
 
-_SHAPES: Final[dict[Type | None, int]] = {
-    Named("FHIR.CodeableConcept"): CODEABLE,
-    ListOf(Named("FHIR.CodeableConcept")): CODEABLE_LIST,
-}
-
-
-def json_keys(kind: Named, path: str) -> tuple[tuple[str, ...], int]:
-    """Return the JSON keys of a code path and how its element holds codings."""
+def _plain_code(kind: Named, path: str) -> bool:
+    """Tell whether a code path is a FHIR code, whose JSON does not say its system."""
     declared = element_type(kind.name, path)
-    if isinstance(declared, ChoiceOf):
-        keys = tuple(k for k, t in fhir.choice_keys(path, declared) if t in {"FHIR.CodeableConcept", "FHIR.Coding"})
-        return keys, CODEABLE if keys == (f"{path}CodeableConcept",) else OTHER
-    return (path,), _SHAPES.get(declared, OTHER)
+    return isinstance(declared, Named) and primitive_of(declared.name) is not None
 
 
-def coding_reader(c: Compiler, kind: Named, path: str) -> Callable[[dict[str, Any]], list[Coding]]:
+def coding_reader(c: Compiler, kind: Named, path: str) -> Read:
     """Return the function that reads the codings under a path of a resource; a path that does not exist is refused."""
     _check_path(c, kind, path)
+    declared = element_type(kind.name, path)
+    if declared == Named("FHIR.CodeableConcept"):
+        return concept_reader(path)
+    if declared == ListOf(Named("FHIR.CodeableConcept")):
+        return concepts_reader(path)
+    if isinstance(declared, ChoiceOf) and [t for t in declared.options if t in _CODED] == [_CODED[0]]:
+        return concept_reader(f"{path}CodeableConcept")
     segments = tuple(path.split("."))
-    known = c.readers.get(segments)
-    if known is None:
+    return lambda resource: codings(_walk(resource, segments))
 
-        def known(resource: dict[str, Any]) -> list[Coding]:
-            return codings(_walk(resource, segments))
 
-        c.readers[segments] = known
-    return known
+_CODED: Final = (Named("FHIR.CodeableConcept"), Named("FHIR.Coding"))
 
 
 def _check_path(c: Compiler, kind: Named, path: str) -> None:
@@ -171,9 +166,7 @@ def codings(values: list[Any]) -> list[Coding]:
     return found
 
 
-def filter_codes(
-    state: Any, resources: list[Any], read: Callable[[dict[str, Any]], list[Coding]], codes: Any
-) -> list[Any]:
+def filter_codes(state: Any, resources: list[Any], read: Read, codes: Any) -> list[Any]:
     """Return the resources with one of the codes (a list, a concept, a code or a value set); none for null."""
     if codes is None:
         return []
@@ -183,7 +176,9 @@ def filter_codes(
             raise LookupError(f"the value set {codes.id} is not among those given")
     else:
         items = codes if isinstance(codes, list) else [codes]
-        parts = [each for item in items if item is not None for each in (item.codes if isinstance(item, Concept) else [item])]
+        parts = [
+            each for item in items if item is not None for each in (item.codes if isinstance(item, Concept) else [item])
+        ]
         wanted = {(each.system, each.code) if isinstance(each, Code) else (None, each) for each in parts}
     state.spend(len(resources))
     return [resource for resource in resources if any(pair in wanted for pair in read(resource))]

@@ -18,7 +18,19 @@ from fhir_cds.cql.runtime.numbers import Long
 from fhir_cds.cql.runtime.quantity import Quantity, Ratio
 from fhir_cds.cql.runtime.temporal import Date, Time
 from fhir_cds.cql.trampoline import Step
-from fhir_cds.cql.typesys import DECIMAL, INTEGER, LONG, QUANTITY, RATIO, ChoiceOf, IntervalOf, ListOf, Named, TupleOf, Type
+from fhir_cds.cql.typesys import (
+    DECIMAL,
+    INTEGER,
+    LONG,
+    QUANTITY,
+    RATIO,
+    ChoiceOf,
+    IntervalOf,
+    ListOf,
+    Named,
+    TupleOf,
+    Type,
+)
 
 _INDEXED: Final = re.compile(r"([^\[\]]+)\[(\d{1,6})\]")
 
@@ -36,9 +48,10 @@ def _long(text: str) -> Long | None:
 
 def _decimal(text: str) -> Decimal | None:
     value = Decimal(text)
-    return value if value.is_finite() and abs(value) < numbers.DECIMAL_LIMIT and numbers.decimals(value) <= 8 else None
+    return value if value.is_finite() and abs(value) < _DECIMAL_LIMIT and numbers.decimals(value) <= 8 else None
 
 
+_DECIMAL_LIMIT: Final = Decimal(10) ** 28
 _LITERALS: Final[dict[str, Callable[[str], Any]]] = {
     "System.Boolean": lambda text: {"true": True, "false": False}[text],
     "System.Date": Date.parse,
@@ -214,7 +227,9 @@ def step(c: Compiler, source: Expr, name: str, declared: Type | None, wanted: Ty
         return Expr("None", declared, nullable=True, value=None)
     if isinstance(kind, TupleOf):
         return replace(_get(c, source, name, kind.element(name) or declared), field=None)
-    if isinstance(kind, IntervalOf) or (isinstance(kind, Named) and kind.name.startswith("System.") and kind.name != "System.Any"):
+    if isinstance(kind, IntervalOf) or (
+        isinstance(kind, Named) and kind.name.startswith("System.") and kind.name != "System.Any"
+    ):
         return _system(c, source, name, declared)
     if isinstance(kind, Named) and kind.name.startswith("FHIR."):
         return _fhir(c, source, kind, name, wanted)

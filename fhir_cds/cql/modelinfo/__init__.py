@@ -104,7 +104,7 @@ def element_type(name: str, element: str) -> Type | None:
 @lru_cache(maxsize=8192)
 def is_subtype(name: str, base: str) -> bool:
     """Tell whether `name` is `base` or derived from it."""
-    if name == base or base == ANY.name:
+    if base in (name, ANY.name):
         return True
     current = model_type(name)
     while current is not None:

@@ -32,7 +32,9 @@ def generate(xml_text: str) -> tuple[Path, str]:
     root = ET.fromstring(xml_text)  # noqa: S314 - a file of the pinned translator's package, read by the author
     model, version = root.get("name", ""), root.get("version", "")
     infos = {info.get("name", ""): info for info in root.iter(f"{_NS}typeInfo")}
-    lines = [f"# {model} {version} {root.get('url', '')} - generated from the model info by fhir_cds.cql.modelinfo.generate"]
+    lines = [
+        f"# {model} {version} {root.get('url', '')} - generated from the model info by fhir_cds.cql.modelinfo.generate"
+    ]
     lines += [_line(infos[name], infos, model) for name in sorted(infos)]
     return table_path(model, version), "\n".join(lines) + "\n"
 
@@ -48,7 +50,9 @@ def _line(info: ET.Element, infos: dict[str, ET.Element], model: str) -> str:
     primitive = _primitive(info, infos, model)
     if primitive:
         return f"{name}={primitive}<{base}"
-    patient = [r.get("relatedKeyElement", "") for r in info.iter(f"{_NS}contextRelationship") if r.get("context") == "Patient"]
+    patient = [
+        r.get("relatedKeyElement", "") for r in info.iter(f"{_NS}contextRelationship") if r.get("context") == "Patient"
+    ]
     head = f"{name}<{base}@{info.get('primaryCodePath') or ''}#{'+'.join(patient)}"
     return head + "|" + ",".join(f"{e.get('name')}:{_element(e, model)}" for e in info.findall(f"{_NS}element"))
 
@@ -93,7 +97,9 @@ def _local(name: str, model: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the table, or with `--check` return 1 when the committed one differs."""
-    parser = argparse.ArgumentParser(prog="fhir_cds.cql.modelinfo.generate", description="model info XML -> compact table")
+    parser = argparse.ArgumentParser(
+        prog="fhir_cds.cql.modelinfo.generate", description="model info XML -> compact table"
+    )
     parser.add_argument("xml", type=Path)
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args(argv)

@@ -1,7 +1,8 @@
 """FHIR JSON as CQL values: typed choice values, property access, the FHIRHelpers conversions.
 
-FHIR objects are the JSON dicts themselves and primitives their raw JSON values. A value whose FHIR type is not static (an
-element of several types that was not cast) travels as `Typed`; resources say their own type and system values their class.
+FHIR objects are the JSON dicts themselves and primitives their raw JSON values. A value whose FHIR type is not static
+(an element of several types that was not cast) travels as `Typed`; resources say their own type, system values their
+class.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ PRIMITIVES: Final[dict[str, tuple[Callable[..., Any], bool] | None]] = {
     "String": None,
     "Time": (to_time, False),
 }
-"""System type of a FHIR primitive -> (conversion of its JSON value, whether it takes the state); None: none is needed."""
+"""System type of a FHIR primitive -> (conversion of its JSON value, whether it takes the state); None: as it is."""
 
 
 def primitive(state: Any, type_name: str, value: Any) -> Any:
@@ -82,8 +83,15 @@ def primitive(state: Any, type_name: str, value: Any) -> Any:
 # --- FHIRHelpers 4.0.1 as intrinsics
 
 _UNITS: Final[dict[str, str]] = {
-    "ms": "millisecond", "s": "second", "min": "minute", "h": "hour", "d": "day", "wk": "week", "mo": "month", "a": "year",
-}  # fmt: skip
+    "ms": "millisecond",
+    "s": "second",
+    "min": "minute",
+    "h": "hour",
+    "d": "day",
+    "wk": "week",
+    "mo": "month",
+    "a": "year",
+}
 _UNIT_SYSTEMS: Final = frozenset(
     {None, "http://unitsofmeasure.org", "http://hl7.org/fhirpath/CodeSystem/calendar-units"}
 )
@@ -103,7 +111,7 @@ def _quantity(value: Json) -> Quantity | None:
     unit = value.get("code")
     if unit is None:
         unit = value.get("unit")
-    return Quantity(number, "1" if unit is None else _UNITS.get(unit, unit))
+    return Quantity(number, "1" if unit is None else _UNITS.get(str(unit), str(unit)))
 
 
 def to_quantity(value: Json | None) -> Quantity | None:
@@ -345,7 +353,9 @@ def _json_property(value: Json, type_name: str, name: str) -> Any:
 def choice_keys(name: str, kind: ChoiceOf) -> tuple[tuple[str, str], ...]:
     """Return (JSON key, type name) for each option of a choice element."""
     options = [option.name for option in kind.options if isinstance(option, Named)]
-    return tuple((f"{name}{local[0].upper()}{local[1:]}", full) for full in options for local in [full.partition(".")[2]])
+    return tuple(
+        (f"{name}{local[0].upper()}{local[1:]}", full) for full in options for local in [full.partition(".")[2]]
+    )
 
 
 def children(state: Any, value: Any) -> list[Any] | None:
@@ -382,7 +392,9 @@ def _choice_child(value: Json, type_name: str, key: str) -> Any:
     for cut in range(len(key) - 1, 0, -1):
         kind = element_type(type_name, key[:cut]) if key[cut].isupper() else None
         if isinstance(kind, ChoiceOf):
-            return next((Typed(full, value[key]) for name, full in choice_keys(key[:cut], kind) if name == key), value[key])
+            return next(
+                (Typed(full, value[key]) for name, full in choice_keys(key[:cut], kind) if name == key), value[key]
+            )
     return value[key]
 
 
@@ -507,7 +519,9 @@ def system_instance(type_name: str, elements: Json) -> Any:
     if type_name == "System.Concept":
         return Concept(tuple(get("codes") or ()), get("display"))
     if type_name in {"System.ValueSet", "System.CodeSystem", "System.Vocabulary"}:
-        return (CodeSystem if type_name == "System.CodeSystem" else ValueSet)(get("id") or "", get("version"), get("name"))
+        return (CodeSystem if type_name == "System.CodeSystem" else ValueSet)(
+            get("id") or "", get("version"), get("name")
+        )
     raise TypeError(f"{type_name} cannot be instantiated")
 
 

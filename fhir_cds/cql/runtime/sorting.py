@@ -35,7 +35,7 @@ def _order_by(order: list[int], values: list[Any], descending: bool) -> None:
 
 
 def _compare(left: Any, right: Any) -> int:
-    """Return the order of two values; what cannot be told apart (an imprecise date in a longer span) keeps its place."""
+    """Return the order of two values; what cannot be told apart (a date in a longer span) keeps its place."""
     if left is None or right is None:
         return (left is not None) - (right is not None)
     less = comparison.less(left, right)
