@@ -121,12 +121,12 @@ def expand(source: Any, per: Quantity | None = None) -> list[Any] | None:
     intervals = sorted_intervals([source] if isinstance(source, Interval) else source)
     if any(start(one) is None or end(one) is None for one in intervals):
         return None
-    pieces = list(_pieces(intervals, _default_per(intervals) if per is None else per))
+    pieces = list(_pieces(intervals, per or _default_per(intervals))) if intervals else []
     return [piece.low for piece in pieces] if isinstance(source, Interval) else pieces
 
 
-def _pieces(intervals: list[Interval], per: Quantity | None) -> Iterator[Interval]:
-    if per is not None and per.value <= 0:
+def _pieces(intervals: list[Interval], per: Quantity) -> Iterator[Interval]:
+    if per.value <= 0:
         raise ValueError("expand: the size after 'per' must be above zero")
     count = 0
     for one in intervals:
@@ -137,11 +137,9 @@ def _pieces(intervals: list[Interval], per: Quantity | None) -> Iterator[Interva
             yield Interval(low, high, True, True, one.point_type)
 
 
-def _default_per(intervals: list[Interval]) -> Quantity | None:
+def _default_per(intervals: list[Interval]) -> Quantity:
     """Return one unit of the coarsest precision among the boundaries."""
     points = [point for one in intervals for point in (start(one), end(one))]
-    if not points:
-        return None
     first = points[0]
     if isinstance(first, TEMPORAL):
         return Quantity(Decimal(1), PRECISIONS[min(point.precision for point in points)])
@@ -152,9 +150,7 @@ def _default_per(intervals: list[Interval]) -> Quantity | None:
     return Quantity(Decimal(1))
 
 
-def _cut_up(first: Any, last: Any, per: Quantity | None) -> Iterator[tuple[Any, Any]]:
-    if per is None:
-        return iter(())
+def _cut_up(first: Any, last: Any, per: Quantity) -> Iterator[tuple[Any, Any]]:
     if isinstance(first, TEMPORAL):
         return _cut_time(first, last, per)
     if isinstance(first, Quantity):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fhir_cds.cql.runtime import points
 from fhir_cds.cql.runtime.interval import UNKNOWN, Interval, end, end_span, limit, start, start_span
 from fhir_cds.cql.runtime.interval_ops import OPERATORS
 from fhir_cds.cql.runtime.interval_sets import MAX_PIECES
@@ -81,6 +82,14 @@ def test_limits() -> None:
     assert end_span(i("[5,_)")) == (5, MAX_INTEGER)
     assert end_span(i("(_,_)")) == (MIN_INTEGER, MAX_INTEGER)
     assert start_span(5) == end_span(5) == (5, 5)
+
+
+def test_only_ordered_types_have_neighbours() -> None:
+    """Null has no next value, and a text has none to ask for."""
+    assert [points.successor(None), points.predecessor(None)] == [None, None]
+    assert [points.successor(MAX_INTEGER), points.predecessor(0)] == [None, -1]
+    with pytest.raises(TypeError, match="no next or previous"):
+        points.successor("a")
 
 
 @pytest.mark.parametrize("text", ["[5,3]", "[5,5)", "(5,5]", "D[2014-02,2014-01]"])

@@ -91,7 +91,7 @@ def test_datetime_refuses(text: str) -> None:
     assert DateTime.parse(text, 0) is None
 
 
-@pytest.mark.parametrize("text", ["2020-02-29T10:11:12Z", "2020-02-30", "2020T", "x", "202-01-01"])
+@pytest.mark.parametrize("text", ["2020-02-29T10:11:12Z", "2020-02-30", "2020-13", "2020T", "x", "202-01-01"])
 def test_date_refuses(text: str) -> None:
     """A Date has no time."""
     assert Date.parse(text) is None
