@@ -24,7 +24,7 @@ _TIMES: Final = ("occurrencePeriod", "performedPeriod", "executionPeriod")
 
 def show_patient(console: Console, patient: Mapping[str, Any], today: date) -> None:
     """Print who the patient is."""
-    name = next(iter(patient.get("name", ())), {})
+    name: Mapping[str, Any] = next(iter(patient.get("name", ())), {})
     full = name.get("text") or " ".join([*name.get("given", ()), name.get("family", "")]).strip() or patient["id"]
     born = str(patient.get("birthDate", ""))
     parts = [f"born {born}" if born else "", str(patient.get("gender", "")), f"Patient/{patient['id']}"]

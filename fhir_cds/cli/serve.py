@@ -56,7 +56,9 @@ def serve(
 def application(settings: Settings) -> Starlette:
     """Return the service with the content that the settings name; raises ContentError or InputError."""
     loaded = state.load(content_roots(settings.content, os.environ), state.utc_now)
-    return create_app(loaded, settings)
+    app = create_app(loaded, settings)
+    state.settle()
+    return app
 
 
 def worker_app() -> Starlette:

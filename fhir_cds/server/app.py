@@ -63,7 +63,6 @@ def create_app(content: Loaded, settings: Settings, *, clock: Clock = states.utc
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        states.settle()
         yield
         await service.connections.close()
         await asyncio.to_thread(audit.close)

@@ -1,0 +1,61 @@
+"""The sample patients through the whole service: who gets cards, and that the way of the data does not matter."""
+
+import ehr
+import pytest
+from starlette.testclient import TestClient
+
+NAMES = sorted(path.stem for path in ehr.PATIENTS.glob("*.json"))
+SERVICES = ("sarcoma-follow-up", "sarcoma-liver-metastases")
+WITHOUT_CARDS = {"no-cancer", "gist", "breast-cancer-liver-metastasis"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cards_of_every_sample(client: TestClient, name: str) -> None:
+    """Every sample gives a valid answer; those outside the guideline's population give no card at all."""
+    found = [card for service in SERVICES for card in ehr.cards(client, service, ehr.request(client, name, service))]
+    assert bool(found) is (name not in WITHOUT_CARDS)
+    assert len({card["uuid"] for card in found}) == len(found)
+
+
+def test_overdue_visit(client: TestClient) -> None:
+    """After resection the card says what is overdue, and its suggestion is one transaction around a CarePlan."""
+    (card,) = ehr.cards(
+        client, "sarcoma-follow-up", ehr.request(client, "after-resection-one-overdue", "sarcoma-follow-up")
+    )
+    assert card["indicator"] == "warning"
+    assert "overdue" in card["summary"]
+    resources = [action["resource"] for action in card["suggestions"][0]["actions"]]
+    plan = resources[-1]
+    assert plan["resourceType"] == "CarePlan"
+    assert "contained" not in plan
+    created = {f"{resource['resourceType']}/{resource['id']}" for resource in resources}
+    referred = {activity["reference"]["reference"] for activity in plan["activity"]}
+    assert referred == created - {f"CarePlan/{plan['id']}"}
+
+
+def test_missing_lesion_count_is_named(client: TestClient) -> None:
+    """A record without the lesion count gets a card that names it instead of silence."""
+    body = ehr.request(client, "lesion-count-missing", "sarcoma-liver-metastases")
+    text = "\n".join(card["detail"] for card in ehr.cards(client, "sarcoma-liver-metastases", body))
+    assert "| metastasis count |" in text
+
+
+def test_same_call_same_bytes(client: TestClient) -> None:
+    """The same call gives the same bytes."""
+    body = ehr.request(client, "metachronous-leiomyosarcoma", "sarcoma-liver-metastases")
+    first = ehr.post(client, "sarcoma-liver-metastases", body).content
+    assert ehr.post(client, "sarcoma-liver-metastases", body).content == first
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("service", SERVICES)
+def test_p9_prefetch_or_server_gives_the_same_cards(
+    client: TestClient, fhir_server: str, name: str, service: str
+) -> None:
+    """Prefetch alone, server alone, and half of each give the same cards (P9, F8)."""
+    body = ehr.request(client, name, service)
+    by_prefetch = ehr.cards(client, service, body)
+    by_server = ehr.cards(client, service, {**body, "prefetch": {}, "fhirServer": fhir_server})
+    half = dict(list(body["prefetch"].items())[::2])
+    by_both = ehr.cards(client, service, {**body, "prefetch": half, "fhirServer": fhir_server})
+    assert by_prefetch == by_server == by_both
