@@ -181,7 +181,7 @@ def _value(session: Session, plan: Json, action: AppliedAction, name: str) -> tu
     if expression is None:
         return None, None
     meaning = session.meaning(expression, plan)
-    value = session.value(meaning, plan, session.variables)
+    value = session.value(meaning, plan, lambda: session.scope(plan))
     if not isinstance(meaning, Define) and name != PERFORMED:
         value = value[0] if value else None
     return meaning, value

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fhir_cds.fhir import ids
-from fhir_cds.reasoning import activity, conditions, dynamic, goals, participants, plans
+from fhir_cds.reasoning import activity, conditions, dynamic, goals, inputs, participants, plans
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Outcome, Verdict
 from fhir_cds.reasoning.plans import Placed
 from fhir_cds.reasoning.session import Session
@@ -110,7 +110,7 @@ def _apply(session: Session, plan: Json, action: Json, path: str) -> AppliedActi
         values=target.action,
         outcome=outcome,
         children=children,
-        resource=_with_goals(session, plan, action, target.resource),
+        resource=inputs.supported(session, action, plan, path, _with_goals(session, plan, action, target.resource)),
         nested=defined.nested,
     )
 

@@ -136,7 +136,8 @@ def _action(action: AppliedAction, parts: _Parts, *, merge_nested: bool) -> dict
     reference = _target(action, parts, merge_nested=merge_nested)
     children = list(_actions(action.children, parts, merge_nested=merge_nested))
     if action.nested is not None and merge_nested:
-        children = [*_actions(action.nested.actions, parts, merge_nested=True), *children]
+        inner = _actions(action.nested.actions, parts, merge_nested=True)
+        children = [*(_prefixed(child, f"{action.id}.") for child in inner), *children]
         for goal in action.nested.goals:
             parts.add(goal)
     if reference is not None and children:  # R4 rqg-1: an action has a resource or actions, not both
@@ -160,6 +161,18 @@ def _copied(action: AppliedAction) -> dict[str, Any]:
         made["code"] = [made["code"]]
     if isinstance(made.get("type"), list):
         made["type"] = made["type"][0]
+    return made
+
+
+def _prefixed(action: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """Return an action of a nested plan as it stands in the outer one: its ids, unique there only, get a prefix."""
+    made = {**action, "id": f"{prefix}{action['id']}"}
+    if "relatedAction" in made:
+        made["relatedAction"] = [
+            {**related, "actionId": f"{prefix}{related['actionId']}"} for related in made["relatedAction"]
+        ]
+    if "action" in made:
+        made["action"] = [_prefixed(child, prefix) for child in made["action"]]
     return made
 
 

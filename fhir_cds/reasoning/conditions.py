@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fhir_cds.errors import ContentError, EvaluationError, FhirCdsError
-from fhir_cds.reasoning import plans
+from fhir_cds.reasoning import inputs, plans
 from fhir_cds.reasoning.expressions import Define
 from fhir_cds.reasoning.outcome import Json, Outcome, Reason, Verdict
 from fhir_cds.reasoning.session import Session
@@ -33,10 +33,25 @@ class _Answer:
     define: Define | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a condition stands."""
+
+    session: Session
+    plan: Json
+    action: Json
+    path: str
+
+    def variables(self) -> dict[str, Any]:
+        """Return the variables that its FHIRPath sees: of the call, of the plan, the action's named inputs."""
+        named = inputs.variables(self.session, self.action, self.plan, self.path)
+        return self.session.scope(self.plan, **named)
+
+
 def applicability(session: Session, plan: Json, action: Json, path: str) -> Outcome:
     """Return whether `action` (at `path` of `plan`) applies to the session's patient, with its grounds."""
     outcomes = [
-        _condition(session, plan, condition, f"{path}.condition[{index}]")
+        _condition(_Place(session, plan, action, path), condition, f"{path}.condition[{index}]")
         for index, condition in enumerate(action.get("condition", ()))
         if condition.get("kind") == APPLICABILITY
     ]
@@ -73,13 +88,14 @@ def _code(value: object) -> object:
     return None
 
 
-def _condition(session: Session, plan: Json, condition: Json, path: str) -> Outcome:
+def _condition(place: _Place, condition: Json, path: str) -> Outcome:
+    session, plan = place.session, place.plan
     expression = condition.get("expression")
     if not isinstance(expression, Mapping):
         return _failed(ContentError("the condition has no expression"), plan, path)
     answer: _Answer | None = None
     try:
-        answer = _answer(session, plan, expression)
+        answer = _answer(place, expression)
         fault: FhirCdsError | None = None
     except ContentError as error:
         fault = error
@@ -88,7 +104,7 @@ def _condition(session: Session, plan: Json, condition: Json, path: str) -> Outc
     alternative = _alternative(condition, expression)
     if alternative is not None and (answer is None or answer.value is None):
         try:
-            answer, fault = _answer(session, plan, alternative), None
+            answer, fault = _answer(place, alternative), None
         except (ContentError, EvaluationError) as error:
             return _failed(fault or error, plan, path)
     if answer is None or fault is not None:
@@ -109,14 +125,15 @@ def _outcome(session: Session, plan: Json, answer: _Answer, path: str) -> Outcom
     return Outcome(verdict, missing, because, issues)
 
 
-def _answer(session: Session, plan: Json, expression: Json) -> _Answer:
-    meaning = session.meaning(expression, plan)
-    value = session.value(meaning, plan, session.variables)
-    define = meaning if isinstance(meaning, Define) else None
-    return _Answer(_boolean(value, meaning is define), define)
+def _answer(place: _Place, expression: Json) -> _Answer:
+    meaning = place.session.meaning(expression, place.plan)
+    value = place.session.value(meaning, place.plan, place.variables)
+    if isinstance(meaning, Define):
+        return _Answer(_boolean(value, single=True), meaning)
+    return _Answer(_boolean(value, single=False), None)
 
 
-def _boolean(value: Any, single: bool) -> bool | None:
+def _boolean(value: Any, *, single: bool) -> bool | None:
     if not single and isinstance(value, list):
         if len(value) > 1:
             raise ContentError("the condition gave several values, one Boolean is expected")

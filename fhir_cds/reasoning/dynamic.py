@@ -74,7 +74,7 @@ def _value(session: Session, definition: Json, expression: Json, target: Target)
     meaning = session.meaning(expression, definition)
 
     def variables() -> dict[str, Any]:
-        return session.variables(context=definition, action=target.action, resource=target.resource)
+        return session.scope(definition, action=target.action, target=target.resource or target.action)
 
     return session.value(meaning, definition, variables)
 

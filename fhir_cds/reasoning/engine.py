@@ -17,6 +17,7 @@ from fhir_cds.reasoning.logic import Program
 from fhir_cds.reasoning.outcome import Json
 from fhir_cds.terminology import local
 
+CodeSets = Mapping[str, frozenset[tuple[str, str]]]
 _DIGITS: Final = re.compile(r"(\d+)")
 RECOMMENDATION: Final = "/recommendation"
 """How the system of an identifier `source:number` ends."""
@@ -45,6 +46,7 @@ class Engine:
     graph: Graph
     parameters: frozenset[str]
     recommendations: tuple[Recommendation, ...]
+    code_sets: CodeSets
 
     @classmethod
     def load(cls, knowledge: Knowledge, *, strict: bool = True) -> Engine:
@@ -53,12 +55,13 @@ class Engine:
         Raises ContentError listing every fault found: ELM that does not compile, a value set that cannot be expanded, a
         plan that names what is not there (see `check.faults`).
         """
-        program = cql.Program.load(knowledge.elm.values(), local.code_sets(knowledge.registry))
-        return cls.of(knowledge.registry, program, strict=strict)
+        code_sets = local.code_sets(knowledge.registry)
+        program = cql.Program.load(knowledge.elm.values(), code_sets)
+        return cls.of(knowledge.registry, program, code_sets, strict=strict)
 
     @classmethod
-    def of(cls, registry: Registry, program: Any, *, strict: bool = True) -> Engine:
-        """Return the engine of a registry and compiled logic (`logic.Program`).
+    def of(cls, registry: Registry, program: Any, code_sets: CodeSets | None = None, *, strict: bool = True) -> Engine:
+        """Return the engine of a registry and compiled logic (`logic.Program`); `code_sets` default to the registry's.
 
         `strict` cross-checks them and raises ContentError; else faults come out as issues when plans are applied.
         """
@@ -66,8 +69,9 @@ class Engine:
         found = check.faults(registry, nodes) if strict else ()
         if found:
             raise ContentError("; ".join(found) if len(found) < 2 else "\n".join((f"{len(found)} faults", *found)))
+        sets = local.code_sets(registry) if code_sets is None else code_sets
         names = frozenset(name for library in program.libraries for name in library.parameters)
-        return cls(registry, program, nodes, names, recommendations(registry))
+        return cls(registry, program, nodes, names, recommendations(registry), sets)
 
     def plan(self, name: str) -> Json:
         """Return a PlanDefinition by id or canonical; raises NotFoundError that names it."""

@@ -1,21 +1,24 @@
-"""FHIRPath expressions of plans, evaluated by the engine's own FHIRPath (apply.md CO-05)."""
+"""FHIRPath expressions of plans, evaluated by the engine's own FHIRPath (apply.md CO-05, IN-14)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from fhir_cds.errors import ContentError
+from fhir_cds.cql.fhirpath import compile_path
 from fhir_cds.reasoning.outcome import Json
 
-_MODULE: Final = "fhir_cds.cql.fhirpath"
+Resolve = Callable[[str], Any]
+Codes = Callable[[str], Any]
 
 
-def evaluate(text: str, root: Json, variables: Mapping[str, Any], now: str) -> list[Any]:
-    """Return what a FHIRPath gives on `root`, with `%name` variables; raises ContentError or EvaluationError."""
-    if find_spec(_MODULE) is None:
-        raise ContentError("expressions in FHIRPath cannot be evaluated here")
-    compiled = import_module(_MODULE).compile_path(text)
-    return list(compiled(root, variables, now))
+def evaluate(
+    text: str, root: Json, variables: Mapping[str, Any], *, now: str, resolve: Resolve, terminology: Codes
+) -> list[Any]:
+    """Return what a FHIRPath gives on the definition that holds it (also `%context` and `%resource`).
+
+    `variables` by name, `resolve` gives the resource of a reference, `terminology` the codes of a value set. Raises
+    ContentError for an expression that cannot be read or evaluated.
+    """
+    named = {"context": root, "resource": root, **variables}
+    return compile_path(text)(root, named, now=now, resolve=resolve, terminology=terminology)

@@ -100,7 +100,6 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             encounter="encounter",
             performer=Slot("recipient", many=True),
             reason=_REASONS,
-            instantiates=_CANONICALS,
             dates=("authoredOn",),
         ),
         "Contract": Kind(
@@ -126,6 +125,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             product="code",
             instantiates=_CANONICALS,
             dates=("authoredOn",),
+            required=(Slot("codeCodeableConcept"),),
         ),
         "EnrollmentRequest": Kind(status="draft", subject=Slot("candidate"), requester="provider", dates=("created",)),
         "ImmunizationRecommendation": Kind(status=None, subject=_PATIENT, dates=("date",)),

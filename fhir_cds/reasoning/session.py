@@ -14,6 +14,7 @@ from fhir_cds.reasoning.expressions import Define, Meaning, Path
 from fhir_cds.reasoning.logic import Evaluation
 from fhir_cds.reasoning.outcome import Json
 
+VARIABLE: Final = "http://hl7.org/fhir/StructureDefinition/variable"
 _EMPTY: Final[Mapping[str, Any]] = {}
 
 
@@ -86,6 +87,18 @@ class Session:
         found = {name: self.resource(ref) or _stub(ref) for name, ref in people.items() if ref is not None}
         return {**context.variables, "patient": found["subject"], **found, **more}
 
+    def scope(self, definition: Json, **more: Any) -> dict[str, Any]:
+        """Return the variables of an expression in a definition: those of the call, and those that it declares itself.
+
+        A `variable` extension names an expression, which may use the variables before it (CO-05). Raises as `value`.
+        """
+        found = self.variables(**more)
+        for extension in definition.get("extension", ()):
+            expression = extension.get("valueExpression", {})
+            if extension.get("url") == VARIABLE and expression.get("name"):
+                found[expression["name"]] = self.value(self.meaning(expression, definition), definition, found.copy)
+        return found
+
     def meaning(self, expression: Json, definition: Json) -> Meaning:
         """Return what an expression of a plan or activity names; raises ContentError."""
         return expressions.meaning(expression, definition, self.engine.registry)
@@ -93,7 +106,10 @@ class Session:
     def value(self, meaning: Meaning, root: Json, variables: Callable[[], Mapping[str, Any]]) -> Any:
         """Return the value of a define or FHIRPath (a list for FHIRPath); raises EvaluationError or ContentError."""
         if isinstance(meaning, Path):
-            return fhirpath.evaluate(meaning.text, root, variables(), self.now)
+            codes = self.engine.code_sets.get
+            return fhirpath.evaluate(
+                meaning.text, root, variables(), now=self.now, resolve=self.resource, terminology=codes
+            )
         self.require(meaning)
         return self.evaluation.value(meaning.library, meaning.name)
 

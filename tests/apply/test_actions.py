@@ -322,7 +322,7 @@ def test_df_02_nested_plan() -> None:
     assert (made["title"], nested["resourceType"], nested["action"][0]["id"]) == ("Ours", "RequestGroup", "i")
     merged = assemble.careplan(applied, merge_nested=True)
     assert [r["resourceType"] for r in merged["contained"]] == ["RequestGroup", "ServiceRequest"]
-    assert group_of(merged)["action"][0]["action"][0]["id"] == "i"
+    assert group_of(merged)["action"][0]["action"][0]["id"] == "o.i"
 
 
 def test_df_03_questionnaire() -> None:

@@ -1,0 +1,104 @@
+"""The Timings of an applied plan as dated requests (apply.md TI-02, TI-06): doses of cycles, sessions, checks.
+
+Everything is counted from a start that the caller names, never from today (TI-03). An action without a Timing of its
+own takes that of the nearest action above it, so that days of a cycle (extension timing-daysOfCycle) meet their cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from fhir_cds.fhir import ids, timing
+from fhir_cds.fhir.dates import date_range
+from fhir_cds.fhir.timing import Occurrence
+from fhir_cds.reasoning import plans
+from fhir_cds.reasoning.kinds import KINDS
+from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """One time at which an action of a plan is to be done."""
+
+    action: AppliedAction
+    occurrence: Occurrence
+
+
+def occasions(applied: Applied, start: date, until: date | None = None) -> tuple[Occasion, ...]:
+    """Return when the applicable actions without sub-actions are due, by day, in the plan's order within a day.
+
+    `until` ends what has no end of its own. Actions without any time are left out. Raises ContentError naming the
+    action for a Timing that cannot be dated (endless without `until`, a day outside its cycle).
+    """
+    found = list(_level(applied.actions, None, start, until))
+    return tuple(sorted(found, key=lambda item: (item.occurrence.earliest, item.occurrence.latest)))
+
+
+def requests(applied: Applied, start: date, until: date | None = None) -> tuple[dict[str, Any], ...]:
+    """Return the actions' requests, one dated copy for each occasion."""
+    return tuple(
+        dated(applied, item.action.resource, item.occurrence, item.action.id)
+        for item in occasions(applied, start, until)
+        if item.action.resource is not None
+    )
+
+
+def dated(applied: Applied, request: Json, occurrence: Occurrence, action_id: str) -> dict[str, Any]:
+    """Return a copy of a request for one occurrence: its date, and an id of its own."""
+    kind = KINDS[request["resourceType"]]
+    base = kind.occurrence
+    made = {key: value for key, value in request.items() if base is None or not key.startswith(base)}
+    parts = (plans.canonical(applied.plan), applied.subject, action_id, str(occurrence.number))
+    made["id"] = ids.stable_uuid(*parts, occurrence.earliest.isoformat())
+    day = f"{occurrence.earliest.isoformat()}"
+    period = {"start": day, "end": occurrence.latest.isoformat()}
+    if base is not None and occurrence.earliest == occurrence.latest:
+        made[f"{base}DateTime"] = day
+    elif base is not None:
+        made[f"{base}Period"] = period
+    elif request["resourceType"] == "MedicationRequest":
+        made["dosageInstruction"] = [
+            {**dosage, "timing": {"event": [day]}} for dosage in request.get("dosageInstruction", ({},))
+        ]
+    elif request["resourceType"] == "Task":
+        made["restriction"] = {**request.get("restriction", {}), "period": period}
+    return made
+
+
+def _level(
+    actions: Iterable[AppliedAction], inherited: Json | None, start: date, until: date | None
+) -> Iterator[Occasion]:
+    for action in actions:
+        if action.outcome.verdict is not Verdict.APPLICABLE:
+            continue
+        own = action.values.get("timingTiming")
+        if action.children:
+            yield from _level(action.children, own or inherited, start, until)
+            continue
+        for occurrence in _occurrences(action, own, inherited, start, until):
+            yield Occasion(action, occurrence)
+
+
+def _occurrences(
+    action: AppliedAction, own: Json | None, inherited: Json | None, start: date, until: date | None
+) -> tuple[Occurrence, ...]:
+    where = f"{action.path}.timing"
+    days = timing.days_of_cycle([*action.values.get("extension", ()), *(own or {}).get("extension", ())])
+    cycle = own if own is not None and "repeat" in own else inherited
+    if days and cycle is not None:
+        return timing.cycle_occurrences(cycle, days, start, until=until, where=where)
+    rule = own or (action.resource or {}).get("occurrenceTiming") or inherited
+    fixed = plans.choice(action.values, "timing") or plans.choice(action.resource or {}, "occurrence")
+    if own is None and fixed is not None and fixed[0].endswith(("DateTime", "Period")):
+        return _fixed(fixed[1])
+    return timing.occurrences(rule, start, until=until, where=where) if rule is not None else ()
+
+
+def _fixed(value: Any) -> tuple[Occurrence, ...]:
+    """Return the one occurrence of a dateTime or a Period; none when it has no date."""
+    first, last = (value.get("start"), value.get("end")) if isinstance(value, dict) else (value, value)
+    begins, ends = date_range(first), date_range(last or first)
+    return (Occurrence(1, begins.earliest, ends.latest),) if begins and ends else ()

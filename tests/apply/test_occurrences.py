@@ -1,0 +1,106 @@
+"""Timings as dated requests (apply.md TI-02, TI-06, and the shape of case ONC-1)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date
+from typing import Any
+
+import pytest
+
+from fhir_cds.errors import ContentError
+from fhir_cds.followup.occurrences import occasions, requests
+
+from .support import action, activity, plan, run, when
+
+START = date(2026, 2, 2)
+
+
+def days(*numbers: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "url": "http://hl7.org/fhir/StructureDefinition/timing-daysOfCycle",
+            "extension": [{"url": "day", "valueInteger": number} for number in numbers],
+        }
+    ]
+
+
+def drug(name: str) -> dict[str, Any]:
+    return activity(name, "MedicationRequest", productCodeableConcept={"text": name}, dosage=[{"text": "once"}])
+
+
+def regimen() -> dict[str, Any]:
+    """Two drugs on days of a 21-day cycle, six cycles, under nested groups; the length as `duration`."""
+    related = [{"actionId": "one", "relationship": "concurrent"}]
+    drugs = [
+        action("one", definitionCanonical="#one", extension=days(1, 8)),
+        action("two", definitionCanonical="#two", extension=days(1), relatedAction=related),
+    ]
+    cycle = action(
+        "cycle",
+        selectionBehavior="all",
+        groupingBehavior="sentence-group",
+        timingTiming={"repeat": {"count": 6, "duration": 21, "durationUnit": "d"}},
+        action=drugs,
+    )
+    return plan(action("choice", selectionBehavior="exactly-one", action=[cycle]), contained=[drug("one"), drug("two")])
+
+
+def test_ti_06_days_of_cycles() -> None:
+    """TI-06, ONC-1: days 1 and 8, and day 1, of six cycles of 21 days are 12 and 6 doses."""
+    made = requests(run(regimen()), START)
+    assert Counter(r["medicationCodeableConcept"]["text"] for r in made) == {"one": 12, "two": 6}
+    dates = [r["dosageInstruction"][0]["timing"]["event"][0] for r in made]
+    assert dates[:4] == ["2026-02-02", "2026-02-02", "2026-02-09", "2026-02-23"]
+    assert dates == sorted(dates)
+    assert len({r["id"] for r in made}) == 18
+
+
+def test_ti_02_own_timing_dateless_and_pruned_actions() -> None:
+    """TI-02: an action's own Timing, its request's, fixed dates; none for actions without time or that do not apply."""
+    weekly = {"repeat": {"count": 2, "frequency": 1, "period": 1, "periodUnit": "wk"}}
+    scan = activity()
+    timed = activity("timed", timingTiming=weekly)
+    applied = run(
+        plan(
+            action("own", timingTiming=weekly, definitionCanonical=scan["url"]),
+            action("request", definitionCanonical=timed["url"]),
+            action("fixed", timingDateTime="2026-03-01", definitionCanonical=scan["url"]),
+            action(
+                "window", timingPeriod={"start": "2026-03-05", "end": "2026-03-09"}, definitionCanonical=scan["url"]
+            ),
+            action("never", definitionCanonical=scan["url"]),
+            action("pruned", when("No"), timingTiming=weekly),
+        ),
+        scan,
+        timed,
+    )
+    found = [(item.action.id, item.occurrence.earliest.isoformat()) for item in occasions(applied, START)]
+    assert found == [
+        ("own", "2026-02-02"),
+        ("request", "2026-02-02"),
+        ("own", "2026-02-09"),
+        ("request", "2026-02-09"),
+        ("fixed", "2026-03-01"),
+        ("span", "2026-03-05"),
+    ]
+    made = requests(applied, START)
+    assert made[0]["occurrenceDateTime"] == "2026-02-02"
+    assert made[-1]["occurrencePeriod"] == {"start": "2026-03-05", "end": "2026-03-09"}
+    assert not any("occurrenceTiming" in r for r in made)
+
+
+def test_ti_02_what_has_no_end_needs_one() -> None:
+    """TI-02: an endless Timing is refused unless the caller says until when; the action is named."""
+    applied = run(plan(action("a", timingTiming={"repeat": {"period": 1, "periodUnit": "mo"}})))
+    with pytest.raises(ContentError, match=r"PlanDefinition.action\[0\].timing"):
+        occasions(applied, START)
+    assert len(occasions(applied, START, until=date(2026, 7, 2))) == 6
+
+
+def test_ti_02_tasks_are_restricted_to_their_window() -> None:
+    """TI-02: a Task keeps its window as restriction.period."""
+    task = activity("task", "Task")
+    applied = run(plan(action("a", timingDateTime="2026-03-01", definitionCanonical=task["url"])), task)
+    (made,) = requests(applied, START)
+    assert made["restriction"]["period"] == {"start": "2026-03-01", "end": "2026-03-01"}
