@@ -67,7 +67,7 @@ def test_ti_02_own_timing_dateless_and_pruned_actions() -> None:
             action("request", definitionCanonical=timed["url"]),
             action("fixed", timingDateTime="2026-03-01", definitionCanonical=scan["url"]),
             action(
-                "window", timingPeriod={"start": "2026-03-05", "end": "2026-03-09"}, definitionCanonical=scan["url"]
+                "span", timingPeriod={"start": "2026-03-05", "end": "2026-03-09"}, definitionCanonical=scan["url"]
             ),
             action("never", definitionCanonical=scan["url"]),
             action("pruned", when("No"), timingTiming=weekly),
