@@ -42,8 +42,12 @@ def _pair(left: Any, right: Any, offset: int) -> tuple[Any, Any]:
 def same(left: Any, right: Any, offset: int) -> bool | None:
     """Return whether two items are equal, None when that cannot be told."""
     a, b = _pair(left, right, offset)
+    if type(a) is str and type(b) is str:
+        return a == b
     if type(a) is Node or type(b) is Node:
         return type(a) is type(b) and bool(a.value == b.value) and a.extra == b.extra
+    if a is None or b is None:
+        return None
     family = _FAMILY.get(type(a))
     if family is None or family != _FAMILY.get(type(b)):
         return False

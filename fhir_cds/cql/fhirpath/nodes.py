@@ -134,7 +134,9 @@ def _elements(parent: Json, key: str, kind: str | None) -> list[Any]:
 
 
 def _node(value: Any, extra: Any, kind: str | None) -> Node:
-    return Node(value, _type_of_json(value, kind), extra if isinstance(extra, dict) else None)
+    if type(value) is dict:
+        kind = _type_of_json(value, kind)
+    return Node(value, kind, extra if type(extra) is dict else None)
 
 
 def children(item: Any) -> Iterator[Any]:
@@ -224,6 +226,8 @@ def to_system(item: Any, offset: int) -> Any:
     value = item.value
     if item.type is None or value is None:
         return item if isinstance(value, dict) else value
+    if type(value) is str and primitive_of(item.type) == "String":
+        return value
     if isinstance(value, dict):
         return _quantity(item, value) if is_subtype(item.type, "FHIR.Quantity") else item
     kind = primitive_of(item.type)

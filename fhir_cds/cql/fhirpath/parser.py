@@ -99,12 +99,13 @@ class _Parser:
     def operand(self, level: int) -> Expression:
         """Read an operand and all operators that bind at `level` or tighter, without a frame per level."""
         left = self.unary()
-        while True:
+        for _ in range(MAX_DEPTH):
             token = self.token
             found = _LEVEL.get(token.text) if token.kind in _OPERATOR_KINDS else None
             if found is None or found < level:
                 return left
             left = self.types(left) if found == _TYPE_LEVEL else self.chain(left, found)
+        raise self.error("too many type tests in a row")
 
     def chain(self, first: Expression, level: int) -> Expression:
         rest: list[tuple[str, Expression, int]] = []
@@ -122,13 +123,11 @@ class _Parser:
 
     def unary(self) -> Expression:
         token = self.token
-        signs = []
+        signs = ""
         while self.token.kind == "symbol" and self.token.text in "+-":
-            signs.append(self.next().text)
+            signs += self.next().text
         operand = self.path()
-        for sign in reversed(signs):
-            operand = Sign(sign, operand, token.position)
-        return operand
+        return Sign("-" if signs.count("-") % 2 else "+", operand, token.position) if signs else operand
 
     def path(self) -> Expression:
         """Read a term and the steps after it."""

@@ -194,6 +194,8 @@ def _to_quantity(value: Any) -> Quantity | None:
 
 
 def _to_string(value: Any) -> str | None:
+    if isinstance(value, DateTime):
+        return str(value)
     return None if isinstance(value, Node | dict) else conversion.to_string(value)
 
 
