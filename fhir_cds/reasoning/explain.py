@@ -33,24 +33,21 @@ class Explainer:
     def missing(self, start: Define) -> tuple[str, ...]:
         """Return the ids of the facts without a value that leave `start` without a value, in the order named."""
         found: dict[str, None] = {}
-        seen: set[Define] = set()
-        self._missing(start, found, seen)
+        self._missing(start, found, {})
         return tuple(found)
 
-    def _missing(self, define: Define, found: dict[str, None], seen: set[Define]) -> bool:
+    def _missing(self, define: Define, found: dict[str, None], seen: dict[Define, bool]) -> bool:
         """Add the missing facts at and below `define`; say whether there is one."""
         node = self.graph.get(define)
         if node is None or not self._is_null(define):
             return False
-        if define in seen:
-            return node.fact is not None
-        seen.add(define)
-        below = [self._missing(other, found, seen) for other in node.references]
-        if any(below):
-            return True
-        if node.fact is not None:
-            found[node.fact] = None
-        return node.fact is not None
+        if define not in seen:
+            seen[define] = False  # against rings, which CQL forbids
+            below = [self._missing(other, found, seen) for other in node.references]
+            if node.fact is not None and not any(below):
+                found[node.fact] = None
+            seen[define] = node.fact is not None or any(below)
+        return seen[define]
 
     def because(self, start: Define) -> tuple[Reason, ...]:
         """Return the decisions and the facts with a value on which `start` rests, `start` first, then as named."""

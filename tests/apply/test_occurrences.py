@@ -66,9 +66,7 @@ def test_ti_02_own_timing_dateless_and_pruned_actions() -> None:
             action("own", timingTiming=weekly, definitionCanonical=scan["url"]),
             action("request", definitionCanonical=timed["url"]),
             action("fixed", timingDateTime="2026-03-01", definitionCanonical=scan["url"]),
-            action(
-                "span", timingPeriod={"start": "2026-03-05", "end": "2026-03-09"}, definitionCanonical=scan["url"]
-            ),
+            action("span", timingPeriod={"start": "2026-03-05", "end": "2026-03-09"}, definitionCanonical=scan["url"]),
             action("never", definitionCanonical=scan["url"]),
             action("pruned", when("No"), timingTiming=weekly),
         ),
