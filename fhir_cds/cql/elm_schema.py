@@ -27,8 +27,8 @@ Implies Indexer Less LessOrEqual Log Matches Modulo Multiply NotEqual Or Power S
 Subtract Times TruncatedDivide Xor""")
 _BINARY_WITH_DEFAULT = _names("Collapse Expand HighBoundary LowBoundary")
 _BINARY_WITH_PRECISION = _names("""After Before CalculateAgeAt Contains DifferenceBetween DurationBetween Ends In
-IncludedIn Includes Meets MeetsAfter MeetsBefore Overlaps OverlapsAfter OverlapsBefore ProperContains ProperIn ProperIncludedIn
-ProperIncludes SameAs SameOrAfter SameOrBefore Starts""")
+IncludedIn Includes Meets MeetsAfter MeetsBefore Overlaps OverlapsAfter OverlapsBefore ProperContains ProperIn
+ProperIncludedIn ProperIncludes SameAs SameOrAfter SameOrBefore Starts""")
 _NARY = _names("Coalesce Concatenate Except Intersect Union")
 _AGGREGATE = _names("""AllTrue AnyTrue Avg Count GeometricMean Max Median Min Mode PopulationStdDev PopulationVariance
 Product StdDev Sum Variance""")

@@ -22,6 +22,7 @@ MAX_DEPTH: Final = 8  # nested blocks in one function; Python allows 20 loops an
 MAX_TEXT: Final = (
     400  # characters of one expression before it is computed into a variable; Python allows 200 parentheses
 )
+MAX_VARIABLES: Final = 200  # in scope of a part that becomes a function of its own
 
 Scope: TypeAlias = Mapping[tuple[str, str], Expr]
 Handler: TypeAlias = Callable[["Compiler", Node], Step[Expr]]
@@ -119,6 +120,8 @@ class Compiler:
     def hoist(self, step: Callable[[], Step[Expr]]) -> Step[Expr]:
         """Compile what the step gives as a function of its own over the variables in scope."""
         names = sorted({e.text for e in self.scope.values() if e.text.isidentifier()} - {"None", "True", "False"})
+        if len(names) > MAX_VARIABLES:
+            raise self.fail(f"queries nested in one another with more than {MAX_VARIABLES} variables")
         name = f"h{self.writer.number()}"
         parameters = ", ".join(["s", "v", *(n for n in names if not n.startswith("k"))])
         outer = self.writer.begin(name, parameters)
