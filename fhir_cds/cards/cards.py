@@ -29,6 +29,7 @@ class Projection:
 
     `seed` makes the uuids unique to a call (its hookInstance); `gaps` are names of data that could not be read;
     `careplans` are the dated plans (with contained orders) of the schedules; `left_out` are urls of plans without card.
+    Where `about` names resources (`Type/id`), only decisions that rest on one of them, or that failed, get a card.
     """
 
     facts: Facts = field(default_factory=Facts)
@@ -37,15 +38,26 @@ class Projection:
     override_reasons: tuple[OverrideReason, ...] = ()
     careplans: tuple[Json, ...] = ()
     left_out: frozenset[str] = frozenset()
+    about: frozenset[str] = frozenset()
     app_url: str | None = None
 
 
 def cards_from(applied: Sequence[Applied], projection: Projection) -> tuple[Card, ...]:
     """Return the cards of the plans applied to one patient; none when nothing applies and nothing is in question."""
-    found = [decision for decision in decisions(applied) if decision.plan.get("url") not in projection.left_out]
+    found = _chosen(applied, projection)
     head, rest = (found, []) if len(found) <= LIMIT else (found[: LIMIT - 1], found[LIMIT - 1 :])
     cards = [_card(decision, projection) for decision in head]
     return (*cards, _rest(rest, projection)) if rest else tuple(cards)
+
+
+def _chosen(applied: Sequence[Applied], projection: Projection) -> list[Decision]:
+    """Return the decisions that get a card in this call, the most pressing first."""
+    return [
+        decision
+        for decision in decisions(applied)
+        if decision.plan.get("url") not in projection.left_out
+        and (not projection.about or decision.failed or decision.failures or decision.resources & projection.about)
+    ]
 
 
 def _card(decision: Decision, projection: Projection) -> Card:
@@ -284,7 +296,7 @@ def _uuid(decision: Decision, projection: Projection) -> str:
 def recommendations_of(applied: Sequence[Applied], projection: Projection) -> dict[str, tuple[str, ...]]:
     """Return, by card uuid, the recommendations (`source:number`) that apply in it: what feedback is counted by."""
     found = {}
-    for decision in decisions(applied):
+    for decision in _chosen(applied, projection):
         items = (item for item in decision.items if item.verdict is Verdict.APPLICABLE)
         found[_uuid(decision, projection)] = tuple(
             f"{item.evidence.source}:{item.evidence.number}" for item in items if item.evidence.number

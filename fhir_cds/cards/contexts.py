@@ -18,7 +18,8 @@ REFERENCE: Final = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-._]{1,64})")
 class ContextField:
     """One member of a context: its kind, whether it must be there, the names it may also come by.
 
-    `kind` is id (a bare id), user (`Type/id` of one of `types`), reference, references, bundle or resource.
+    `kind` is id (a bare id), user (`Type/id` of one of `types`), reference, references, bundle or resource. `final`
+    resources have been recorded (a new problem), others are drafts or proposals.
     """
 
     name: str
@@ -26,6 +27,7 @@ class ContextField:
     required: bool = True
     types: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    final: bool = False
 
     @property
     def token(self) -> bool:
@@ -56,12 +58,12 @@ HOOKS: Final[Mapping[str, tuple[ContextField, ...]]] = MappingProxyType(
         "encounter-start": (_USER, _PATIENT, _IN_ENCOUNTER),
         "encounter-discharge": (_USER, _PATIENT, _IN_ENCOUNTER),
         "appointment-book": (_ANY_USER, _PATIENT, _ENCOUNTER, ContextField("appointments", "bundle")),
-        "problem-list-item-create": (_USER, _PATIENT, _ENCOUNTER, ContextField("conditions", "bundle")),
+        "problem-list-item-create": (_USER, _PATIENT, _ENCOUNTER, ContextField("conditions", "bundle", final=True)),
         "allergyintolerance-create": (
             _USER,
             _PATIENT,
             _ENCOUNTER,
-            ContextField("allergyIntolerance", "resource", aliases=("allergyIntolerances",)),
+            ContextField("allergyIntolerance", "resource", aliases=("allergyIntolerances",), final=True),
         ),
         "medication-refill": (
             ContextField("userId", "user", required=False, types=_STAFF),

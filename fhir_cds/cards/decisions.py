@@ -110,6 +110,12 @@ class Decision:
         return [item for item in self.items if item.verdict is Verdict.FAILED and item.evidence.display != SUPPRESSED]
 
     @property
+    def resources(self) -> frozenset[str]:
+        """The resources (`Type/id`) that what is shown rests on."""
+        shown = (*self.applicable, *self.unknown, *self.open_questions)
+        return frozenset(ref for item in shown for reason in item.action.outcome.because for ref in reason.resources)
+
+    @property
     def shown(self) -> bool:
         """Whether there is anything to say: background alone never is."""
         return bool(self.applicable or self.unknown or self.open_questions or self.failed or self.failures)

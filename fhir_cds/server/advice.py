@@ -12,7 +12,8 @@ from fhir_cds.cards.cards import Projection, cards_from, recommendations_of
 from fhir_cds.cards.discovery import Offer
 from fhir_cds.cards.facts import Facts
 from fhir_cds.cards.messages import Card, Response
-from fhir_cds.data.record import PatientRecord, normalised
+from fhir_cds.data.record import PatientRecord, assemble, normalised
+from fhir_cds.fhir import reference
 from fhir_cds.followup.careplan import careplan
 from fhir_cds.followup.schedule import schedules_in, with_visits
 from fhir_cds.reasoning import tree
@@ -58,11 +59,14 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
 
     Raises NotFoundError for a plan that is not there; what fails in a plan is on a card.
     """
-    offer, record, now, context = question.offer, question.record, question.now, question.context
+    offer, now, context = question.offer, question.now, question.context
+    sent = carried(context, question.record, content.systems)
+    final = _final(offer.service.hook, sent)
+    record = with_final(question.record, final)
     asked = Context(
         encounter=_reference("Encounter", context.get("encounterId")),
         practitioner=_practitioner(context.get("userId")),
-        parameters=parameters(context, content.systems),
+        parameters={parameter_name(name): resources for name, resources in sent.items()},
     )
     session = begin(content.engine, record, now, asked)
     applied = tuple(with_visits(session, apply_in(session, plan)) for plan in offer.service.plans)
@@ -79,6 +83,7 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
             if schedule.visits
         ),
         left_out=offer.left_out,
+        about=frozenset(reference.of(resource) for resource in final),
         app_url=app_url,
     )
     cards = cards_from(applied, projection)
@@ -92,14 +97,35 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
     return Advice(Response(cards=cards), applied, rows, gaps, failed, record.subject, now)
 
 
-def parameters(context: Mapping[str, Any], systems: Mapping[str, str]) -> dict[str, Any]:
-    """Return the resources that a context carries as CQL parameters, in the form that the record has too."""
-    found: dict[str, Any] = {}
-    for name, value in context.items():
-        if isinstance(value, dict):
-            carried = contexts.resources(context, name)
-            found[parameter_name(name)] = normalised(carried, systems=systems, where=f"context.{name}")
+def carried(
+    context: Mapping[str, Any], record: PatientRecord, systems: Mapping[str, str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the resources that a context carries, by member, in the form that the record has too.
+
+    Raises InputError when one of them is about another patient.
+    """
+    found = {
+        name: normalised(contexts.resources(context, name), systems=systems, where=f"context.{name}")
+        for name, value in context.items()
+        if isinstance(value, dict)
+    }
+    for name, resources in found.items():
+        assemble([("record", [record.patient]), (f"context.{name}", resources)], subject=record.subject)
     return found
+
+
+def _final(hook: str, sent: Mapping[str, Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return what the hook reports as recorded just now (new problems), as opposed to drafts."""
+    return [resource for field in contexts.HOOKS.get(hook, ()) if field.final for resource in sent.get(field.name, ())]
+
+
+def with_final(record: PatientRecord, final: Sequence[dict[str, Any]]) -> PatientRecord:
+    """Return the record with resources recorded just now, in place of older versions of them."""
+    if not final:
+        return record
+    names = {(resource["resourceType"], resource["id"]) for resource in final}
+    kept = [item for item in record.resources if (item["resourceType"], item["id"]) not in names]
+    return assemble([("record", kept), ("context", final)], subject=record.subject, gaps=record.gaps)
 
 
 def parameter_name(member: str) -> str:

@@ -6,6 +6,7 @@ from starlette.testclient import TestClient
 
 NAMES = sorted(path.stem for path in ehr.PATIENTS.glob("*.json"))
 SERVICES = ("sarcoma-follow-up", "sarcoma-liver-metastases")
+NEW = "sarcoma-new-metastasis"
 WITHOUT_CARDS = {"no-cancer", "gist", "breast-cancer-liver-metastasis"}
 
 
@@ -59,3 +60,38 @@ def test_p9_prefetch_or_server_gives_the_same_cards(
     half = dict(list(body["prefetch"].items())[::2])
     by_both = ehr.cards(client, service, {**body, "prefetch": half, "fhirServer": fhir_server})
     assert by_prefetch == by_server == by_both
+
+
+def test_new_problem_that_matters(client: TestClient) -> None:
+    """A liver metastasis recorded just now brings the questions that rest on it, before the record has it."""
+    document = ehr.bundle("metachronous-leiomyosarcoma")
+    conditions = [entry["resource"] for entry in document["entry"] if entry["resource"]["resourceType"] == "Condition"]
+    new = [item for item in conditions if "liver" in str(item).lower()]
+    body = ehr.request(client, "metachronous-leiomyosarcoma", NEW, hook="problem-list-item-create")
+    kept = [e for e in body["prefetch"]["conditions"]["entry"] if e["resource"] not in new]
+    body["prefetch"]["conditions"]["entry"] = kept
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": item} for item in new]}
+    body["context"]["conditions"] = bundle
+    assert new
+    assert ehr.cards(client, NEW, body)
+
+
+def test_new_problem_that_does_not_matter(client: TestClient) -> None:
+    """Another new problem of the same patient raises nothing."""
+    body = ehr.request(client, "metachronous-leiomyosarcoma", NEW, hook="problem-list-item-create")
+    other = {
+        "resourceType": "Condition",
+        "id": "new",
+        "subject": {"reference": f"Patient/{body['context']['patientId']}"},
+        "code": {"coding": [{"system": "http://snomed.info/sct", "code": "38341003"}]},
+    }
+    body["context"]["conditions"] = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": other}]}
+    assert ehr.cards(client, NEW, body) == []
+
+
+def test_new_problem_of_another_patient(client: TestClient) -> None:
+    """A new problem of somebody else is refused."""
+    body = ehr.request(client, "metachronous-leiomyosarcoma", NEW, hook="problem-list-item-create")
+    other = {"resourceType": "Condition", "id": "new", "subject": {"reference": "Patient/somebody-else"}}
+    body["context"]["conditions"] = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": other}]}
+    assert ehr.post(client, NEW, body).status_code == 400
