@@ -125,6 +125,12 @@ def _status_url(schedule: Schedule) -> str:
     return str(found.get("url", "")).removesuffix(ANCHOR) + STATUS
 
 
+def with_entries(result: Json, schedules: Iterable[Schedule]) -> dict[str, Any]:
+    """Return a Bundle (`$r5.apply`) with the dated CarePlan of each schedule, and its orders, as further entries."""
+    entries = [entry for schedule in schedules for entry in bundle(schedule)["entry"]]
+    return {**result, "entry": [*result.get("entry", ()), *entries]}
+
+
 def bundle(schedule: Schedule) -> dict[str, Any]:
     """Return the CarePlan and its orders as a collection Bundle, referring to each other by `Type/id`."""
     plan = careplan(schedule)

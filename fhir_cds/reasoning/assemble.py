@@ -217,6 +217,24 @@ def _messages(applied: Applied, parts: _Parts, *, merge_nested: bool) -> list[di
     return [{"url": MESSAGES, "valueReference": {"reference": parts.add(outcome)}}]
 
 
+def with_issues(resource: Json, found: Iterable[Json]) -> dict[str, Any]:
+    """Return a lone request (ActivityDefinition/$apply) with its issues contained in it (ER-01)."""
+    listed = [dict(item) for item in found]
+    if not listed:
+        return dict(resource)
+    identity = ids.stable_uuid("OperationOutcome", str(resource["id"]))
+    outcome = {"resourceType": "OperationOutcome", "id": identity, "issue": listed}
+    head = {key: resource[key] for key in ("resourceType", "id", "meta") if key in resource}
+    rest = {key: value for key, value in resource.items() if key not in {*head, "contained", "extension"}}
+    message = {"url": MESSAGES, "valueReference": {"reference": f"#{identity}"}}
+    return {
+        **head,
+        "contained": [*resource.get("contained", ()), outcome],
+        "extension": [*resource.get("extension", ()), message],
+        **rest,
+    }
+
+
 def messages(applied: Applied) -> Iterator[dict[str, Any]]:
     """Yield the issues of one plan: its own, those of its actions, and one for each outcome that is unknown."""
     yield from (dict(item) for item in applied.issues)

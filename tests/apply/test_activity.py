@@ -6,8 +6,10 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from fhir.resources.R4B.servicerequest import ServiceRequest
 
 from fhir_cds.fhir import codec
+from fhir_cds.reasoning import assemble
 from fhir_cds.reasoning.apply import apply_activity
 from fhir_cds.reasoning.kinds import KINDS
 from fhir_cds.reasoning.session import Context
@@ -146,6 +148,9 @@ def test_df_08_transform_is_said() -> None:
     made, issues = apply_activity(engine(activity(transform="http://example.org/map")), "scan", FakeRecord(), NOW)
     assert made is not None
     assert issues[0]["code"] == "not-supported"
+    shown = assemble.with_issues(made, issues)
+    ServiceRequest.model_validate_json(codec.encode(shown))
+    assert shown["extension"][-1]["valueReference"]["reference"] == f"#{shown['contained'][0]['id']}"
 
 
 def test_in_05_organization_as_requester() -> None:

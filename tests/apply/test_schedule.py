@@ -11,6 +11,7 @@ from fhir.resources.R4B.careplan import CarePlan
 from fhir_cds.fhir import codec
 from fhir_cds.followup import careplan, ics, text
 from fhir_cds.followup.schedule import Schedule, schedule, schedules, with_visits
+from fhir_cds.reasoning import r5
 from fhir_cds.reasoning.apply import apply_in, begin
 from fhir_cds.reasoning.steps import Step
 
@@ -215,6 +216,17 @@ def test_ti_02_careplan_with_dated_orders() -> None:
     assert result["activity"][2]["progress"][0]["text"] == "overdue"
     assert result["contained"][1]["intent"] == "plan"
     Bundle.model_validate_json(codec.encode(careplan.bundle(found)))
+
+
+def test_ti_02_r5_result_with_dated_orders() -> None:
+    """TI-02: the Bundle of `$r5.apply` takes the dated CarePlan and its orders as further entries."""
+    found = only(made())
+    result = careplan.with_entries(r5.bundle(found.applied), [found])
+    Bundle.model_validate_json(codec.encode(result))
+    kinds = [entry["resource"]["resourceType"] for entry in result["entry"]]
+    assert kinds[0] == "RequestGroup"
+    assert kinds.count("CarePlan") == 1
+    assert kinds.count("ServiceRequest") == 6 + 2 * len(found.visits)
 
 
 def test_same_input_same_bytes() -> None:
