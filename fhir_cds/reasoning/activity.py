@@ -29,6 +29,10 @@ def realise(
     `seed` tells apart the requests that several actions make of one definition (AL-07).
     """
     name = str(definition.get("kind") or "")
+    if not name and definition.get("dosage"):
+        name = "MedicationRequest"
+        text = "the ActivityDefinition has no kind; its dosage makes it a MedicationRequest"
+        session.issues.append(plans.content_issue("warning", "incomplete", text, definition, path))
     kind = KINDS.get(name)
     if kind is None:
         text = f'the kind "{name}" is no request' if name else "the ActivityDefinition has no kind"

@@ -43,8 +43,8 @@ def plan_faults(plan: Json, registry: Registry, nodes: Graph, libraries: Iterabl
     contained = {f"#{item.get('id')}" for item in plan.get("contained", ())}
     for path, action in walked:
         for related in action.get("relatedAction", ()):
-            if related.get("actionId") not in ids:
-                yield f'{path}.relatedAction: there is no action "{related.get("actionId")}"'
+            if plans.related_id(related) not in ids:
+                yield f'{path}.relatedAction: there is no action "{plans.related_id(related)}"'
         canonical = action.get("definitionCanonical")
         if canonical is None:
             continue

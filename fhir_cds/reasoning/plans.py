@@ -42,6 +42,11 @@ def action_id(action: Json, path: str) -> str:
     return given if isinstance(given, str) and given else "action" + "".join(f"-{n}" for n in _indices(path))
 
 
+def related_id(related: Json) -> str:
+    """Return the id of the action that a relatedAction names: R4 `actionId`, R5 `targetId` (GR-07)."""
+    return str(related.get("actionId") or related.get("targetId") or "")
+
+
 def _indices(path: str) -> list[str]:
     return [part.split("]")[0] for part in path.split("action[")[1:]]
 

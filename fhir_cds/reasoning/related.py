@@ -47,7 +47,7 @@ def resolve(applied: Applied, starts: Mapping[str, str]) -> Applied:
         related = action.values.get("relatedAction")
         if not related or action.id not in present:
             return action
-        kept = [item for item in related if item.get("actionId") in present]
+        kept = [_r4(item) for item in related if plans.related_id(item) in present]
         if len(kept) < len(related):
             text = "a relation to an action that does not apply was left out"
             path = f"{action.path}.relatedAction"
@@ -67,6 +67,12 @@ def resolve(applied: Applied, starts: Mapping[str, str]) -> Applied:
         return _with_timing(action, window)
 
     return replace(applied, actions=tree.rebuild(actions, date), issues=(*applied.issues, *issues))
+
+
+def _r4(related: Json) -> Json:
+    """Return a relation in R4's form."""
+    kept = {key: value for key, value in related.items() if key not in {"actionId", "targetId"}}
+    return {"actionId": plans.related_id(related), **kept}
 
 
 def _given(action: AppliedAction, starts: Mapping[str, str]) -> Window | None:

@@ -11,7 +11,7 @@ import pytest
 from fhir_cds.errors import ContentError
 from fhir_cds.followup.occurrences import occasions, requests
 
-from .support import action, activity, plan, run, when
+from .support import action, activity, by_id, plan, run, when
 
 START = date(2026, 2, 2)
 
@@ -26,12 +26,14 @@ def days(*numbers: int) -> list[dict[str, Any]]:
 
 
 def drug(name: str) -> dict[str, Any]:
-    return activity(name, "MedicationRequest", productCodeableConcept={"text": name}, dosage=[{"text": "once"}])
+    """A contained definition as the case has it: no url, no kind, a product and a dosage."""
+    made = activity(name, productCodeableConcept={"text": name}, dosage=[{"text": "once"}])
+    return {key: value for key, value in made.items() if key not in {"url", "kind"}}
 
 
 def regimen() -> dict[str, Any]:
     """Two drugs on days of a 21-day cycle, six cycles, under nested groups; the length as `duration`."""
-    related = [{"actionId": "one", "relationship": "concurrent"}]
+    related = [{"targetId": "one", "relationship": "concurrent-with-start"}]
     drugs = [
         action("one", definitionCanonical="#one", extension=days(1, 8)),
         action("two", definitionCanonical="#two", extension=days(1), relatedAction=related),
@@ -48,7 +50,11 @@ def regimen() -> dict[str, Any]:
 
 def test_ti_06_days_of_cycles() -> None:
     """TI-06, ONC-1: days 1 and 8, and day 1, of six cycles of 21 days are 12 and 6 doses."""
-    made = requests(run(regimen()), START)
+    applied = run(regimen())
+    assert by_id(applied)["two"].values["relatedAction"] == [
+        {"actionId": "one", "relationship": "concurrent-with-start"}
+    ]
+    made = requests(applied, START)
     assert Counter(r["medicationCodeableConcept"]["text"] for r in made) == {"one": 12, "two": 6}
     dates = [r["dosageInstruction"][0]["timing"]["event"][0] for r in made]
     assert dates[:4] == ["2026-02-02", "2026-02-02", "2026-02-09", "2026-02-23"]
