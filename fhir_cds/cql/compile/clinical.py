@@ -8,7 +8,7 @@ from fhir_cds.cql.compile.context import HELPERS, CodeSet, Compiler, Handler
 from fhir_cds.cql.compile.emit import Expr
 from fhir_cds.cql.compile.operators import call
 from fhir_cds.cql.elm import Node
-from fhir_cds.cql.runtime import clinical_ops, fhir
+from fhir_cds.cql.runtime import clinical_ops, fhir_helpers
 from fhir_cds.cql.runtime.clinical import Code, CodeSystem, Concept, ValueSet
 from fhir_cds.cql.trampoline import Step
 from fhir_cds.cql.typesys import BOOLEAN, CODE, CODESYSTEM, CONCEPT, VALUESET, ListOf, Named
@@ -113,9 +113,9 @@ def raw_codes(c: Compiler, node: Node) -> tuple[Any, Node] | None:
         return None
     operand: Node = node["operand"][0]
     if node["name"] == "ToConcept" and operand.type == Named("FHIR.CodeableConcept"):
-        return fhir.concept_in, operand
+        return fhir_helpers.concept_in, operand
     if node["name"] == "ToCode" and operand.type == Named("FHIR.Coding"):
-        return fhir.coding_in, operand
+        return fhir_helpers.coding_in, operand
     return None
 
 

@@ -42,7 +42,7 @@ class Uses:
     """What a define or function refers to directly."""
 
     defines: dict[DefineKey, None] = field(default_factory=dict)
-    functions: dict[int, None] = field(default_factory=dict)
+    functions: dict[tuple[str, str, int], None] = field(default_factory=dict)
     parameters: dict[DefineKey, None] = field(default_factory=dict)
     retrieves: dict[int, None] = field(default_factory=dict)
 

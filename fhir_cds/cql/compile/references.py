@@ -11,7 +11,7 @@ from fhir_cds.cql.compile.emit import Expr
 from fhir_cds.cql.compile.structure import primitive_value
 from fhir_cds.cql.elm import Define, ElmLibrary, Node
 from fhir_cds.cql.modelinfo import is_subtype, primitive_of
-from fhir_cds.cql.runtime import fhir
+from fhir_cds.cql.runtime import fhir, fhir_helpers
 from fhir_cds.cql.trampoline import Step
 from fhir_cds.cql.typesys import (
     ANY,
@@ -97,7 +97,7 @@ def function(c: Compiler, node: Node) -> Step[Expr]:
     if found.external:
         return _external(c, library, name, arguments)
     number = c.function_numbers[(library.name, name, index)]
-    c.uses.functions[number] = None
+    c.uses.functions[(library.name, name, index)] = None
     expected = [kind for _, kind in found.operands or ()]
     given = [
         cast(c, e, kind, strict=False) if isinstance(kind, ChoiceOf) else e
@@ -145,21 +145,21 @@ def _assignable(given: Type | None, declared: Type) -> bool:
 
 
 Intrinsic = tuple[Callable[..., Any], bool, Type]  # function, takes the state, result type
-_PERIOD: Final = (fhir.period_to_interval, True, IntervalOf(DATETIME))
-_RANGE: Final = (fhir.range_to_interval, False, IntervalOf(QUANTITY))
-_INTERVAL: Final = (fhir.quantity_to_interval, False, IntervalOf(QUANTITY))
+_PERIOD: Final = (fhir_helpers.period_to_interval, True, IntervalOf(DATETIME))
+_RANGE: Final = (fhir_helpers.range_to_interval, False, IntervalOf(QUANTITY))
+_INTERVAL: Final = (fhir_helpers.quantity_to_interval, False, IntervalOf(QUANTITY))
 
 _INTRINSICS: Final[dict[tuple[str, str], Intrinsic]] = {
     ("ToCalendarUnit", "System.String"): (fhir.calendar_unit, False, STRING),
-    ("ToCode", "FHIR.Coding"): (fhir.to_code, False, CODE),
-    ("ToConcept", "FHIR.CodeableConcept"): (fhir.to_concept, False, CONCEPT),
+    ("ToCode", "FHIR.Coding"): (fhir_helpers.to_code, False, CODE),
+    ("ToConcept", "FHIR.CodeableConcept"): (fhir_helpers.to_concept, False, CONCEPT),
     ("ToInterval", "FHIR.Period"): _PERIOD,
     ("ToInterval", "FHIR.Quantity"): _INTERVAL,
     ("ToInterval", "FHIR.Range"): _RANGE,
-    ("ToQuantity", "FHIR.Quantity"): (fhir.to_quantity, False, QUANTITY),
-    ("ToQuantityIgnoringComparator", "FHIR.Quantity"): (fhir.quantity_ignoring_comparator, False, QUANTITY),
-    ("ToRatio", "FHIR.Ratio"): (fhir.to_ratio, False, RATIO),
-    ("ToValueSet", "System.String"): (fhir.to_value_set, False, VALUESET),
+    ("ToQuantity", "FHIR.Quantity"): (fhir_helpers.to_quantity, False, QUANTITY),
+    ("ToQuantityIgnoringComparator", "FHIR.Quantity"): (fhir_helpers.quantity_ignoring_comparator, False, QUANTITY),
+    ("ToRatio", "FHIR.Ratio"): (fhir_helpers.to_ratio, False, RATIO),
+    ("ToValueSet", "System.String"): (fhir_helpers.to_value_set, False, VALUESET),
 }
 _PRIMITIVE_CONVERSIONS: Final[dict[str, str]] = {
     "ToBoolean": "Boolean",
@@ -193,14 +193,14 @@ def _helper(c: Compiler, name: str, arguments: list[Expr], signature: tuple[Type
 
 
 _EXTERNALS: Final[dict[tuple[str, int], tuple[Callable[..., Any], Type]]] = {
-    ("extension", 2): (fhir.extension, Named("FHIR.Extension")),
-    ("extensions", 2): (fhir.extensions, ListOf(Named("FHIR.Extension"))),
-    ("getValue", 1): (fhir.get_value, ANY),
-    ("hasValue", 1): (fhir.has_value, Named("System.Boolean")),
-    ("modifierExtension", 2): (fhir.modifier_extension, Named("FHIR.Extension")),
-    ("modifierExtensions", 2): (fhir.modifier_extensions, ListOf(Named("FHIR.Extension"))),
-    ("reference", 1): (fhir.reference, Named("FHIR.Reference")),
-    ("resolve", 1): (fhir.resolve, Named("FHIR.Resource")),
+    ("extension", 2): (fhir_helpers.extension, Named("FHIR.Extension")),
+    ("extensions", 2): (fhir_helpers.extensions, ListOf(Named("FHIR.Extension"))),
+    ("getValue", 1): (fhir_helpers.get_value, ANY),
+    ("hasValue", 1): (fhir_helpers.has_value, Named("System.Boolean")),
+    ("modifierExtension", 2): (fhir_helpers.modifier_extension, Named("FHIR.Extension")),
+    ("modifierExtensions", 2): (fhir_helpers.modifier_extensions, ListOf(Named("FHIR.Extension"))),
+    ("reference", 1): (fhir_helpers.reference, Named("FHIR.Reference")),
+    ("resolve", 1): (fhir_helpers.resolve, Named("FHIR.Resource")),
 }
 """External functions (name, number of operands) this engine brings itself."""
 

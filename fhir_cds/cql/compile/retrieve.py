@@ -12,7 +12,8 @@ from fhir_cds.cql.index import Coding, Read, Retrieve, concept_reader, concepts_
 from fhir_cds.cql.modelinfo import element_type, is_resource, model_type, primitive_of
 from fhir_cds.cql.runtime import OPERATORS, fhir
 from fhir_cds.cql.runtime.clinical import Code, Concept, ValueSet
-from fhir_cds.cql.runtime.fhir import Typed, dynamic_property, period_to_interval
+from fhir_cds.cql.runtime.fhir import Typed, dynamic_property
+from fhir_cds.cql.runtime.fhir_helpers import period_to_interval
 from fhir_cds.cql.runtime.interval import Interval
 from fhir_cds.cql.trampoline import Step
 from fhir_cds.cql.typesys import ChoiceOf, ListOf, Named, Type

@@ -13,7 +13,7 @@ from fhir_cds.cql.compile.emit import NULL, Expr
 from fhir_cds.cql.compile.operators import call
 from fhir_cds.cql.elm import Node
 from fhir_cds.cql.modelinfo import element_type, is_resource, is_subtype, primitive_of
-from fhir_cds.cql.runtime import fhir, numbers
+from fhir_cds.cql.runtime import fhir, instances, numbers
 from fhir_cds.cql.runtime.numbers import Long
 from fhir_cds.cql.runtime.quantity import Quantity, Ratio
 from fhir_cds.cql.runtime.temporal import Date, Time
@@ -171,10 +171,10 @@ def instance(c: Compiler, node: Node) -> Step[Expr]:
             raise c.fail(f"{kind} has no element {name!r}")
     arguments = ", ".join(f"{c.k(name)}: {value.text}" for name, value in elements.items())
     if kind.name.startswith("System."):
-        return Expr(f"{c.k(fhir.system_instance)}({c.k(kind.name)}, {{{arguments}}})", kind, nullable=False)
+        return Expr(f"{c.k(instances.system_instance)}({c.k(kind.name)}, {{{arguments}}})", kind, nullable=False)
     if primitive_of(kind.name) is not None:
         value = elements.get("value", NULL)
-        return Expr(f"{c.k(fhir.to_json_primitive)}({value.text})", kind)
+        return Expr(f"{c.k(instances.to_json_primitive)}({value.text})", kind)
     choices = {name: element_type(kind.name, name) for name in elements}
     described = ", ".join(
         f"{c.k(name)}: {c.k(fhir.describe)}({value.text}, {c.k(value.type)})" if isinstance(choices[name], ChoiceOf)
@@ -183,7 +183,7 @@ def instance(c: Compiler, node: Node) -> Step[Expr]:
     )  # fmt: skip
     names = frozenset(name for name, declared in choices.items() if isinstance(declared, ChoiceOf))
     own = kind.name.partition(".")[2] if is_resource(kind.name) else None
-    return Expr(f"{c.k(fhir.fhir_instance)}({c.k(own)}, {{{described}}}, {c.k(names)})", kind, nullable=False)
+    return Expr(f"{c.k(instances.fhir_instance)}({c.k(own)}, {{{described}}}, {c.k(names)})", kind, nullable=False)
 
 
 # --- properties

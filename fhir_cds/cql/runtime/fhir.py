@@ -1,4 +1,4 @@
-"""FHIR JSON as CQL values: typed choice values, property access, the FHIRHelpers conversions.
+"""FHIR JSON as CQL values: primitives, values that carry their type, property access.
 
 FHIR objects are the JSON dicts themselves and primitives their raw JSON values. A value whose FHIR type is not static
 (an element of several types that was not cast) travels as `Typed`; resources say their own type, system values their
@@ -15,7 +15,6 @@ from typing import Any, Final
 from fhir_cds.cql.modelinfo import element_type, is_resource, is_subtype, primitive_of
 from fhir_cds.cql.runtime.clinical import Code, CodeSystem, Concept, ValueSet
 from fhir_cds.cql.runtime.interval import Interval
-from fhir_cds.cql.runtime.message import MessageError
 from fhir_cds.cql.runtime.numbers import Long
 from fhir_cds.cql.runtime.quantity import Quantity, Ratio
 from fhir_cds.cql.runtime.temporal import Date, DateTime, Time
@@ -80,9 +79,7 @@ def primitive(state: Any, type_name: str, value: Any) -> Any:
     return function(state, value) if stateful else function(value)
 
 
-# --- FHIRHelpers 4.0.1 as intrinsics
-
-_UNITS: Final[dict[str, str]] = {
+UNITS: Final[dict[str, str]] = {
     "ms": "millisecond",
     "s": "second",
     "min": "minute",
@@ -92,109 +89,17 @@ _UNITS: Final[dict[str, str]] = {
     "mo": "month",
     "a": "year",
 }
-_UNIT_SYSTEMS: Final = frozenset(
-    {None, "http://unitsofmeasure.org", "http://hl7.org/fhirpath/CodeSystem/calendar-units"}
-)
 
 
 def calendar_unit(unit: str | None) -> str | None:
     """ToCalendarUnit: the CQL calendar word of a UCUM duration, other units as they are."""
-    return None if unit is None else _UNITS.get(unit, unit)
+    return None if unit is None else UNITS.get(unit, unit)
 
 
-def _quantity(value: Json) -> Quantity | None:
-    number = to_decimal(value.get("value"))
-    if number is None:
-        return None
-    if value.get("system") not in _UNIT_SYSTEMS:
-        raise MessageError("FHIRHelpers.ToQuantity.InvalidFHIRQuantity: the unit is of a system other than UCUM")
-    unit = value.get("code")
-    if unit is None:
-        unit = value.get("unit")
-    return Quantity(number, "1" if unit is None else _UNITS.get(str(unit), str(unit)))
-
-
-def to_quantity(value: Json | None) -> Quantity | None:
-    """ToQuantity(Quantity): null without a value; a comparator or a foreign unit system is an error."""
-    if value is None or value.get("value") is None:
-        return None
-    if value.get("comparator") is not None:
-        raise MessageError("FHIRHelpers.ToQuantity.ComparatorQuantityNotSupported: a quantity with a comparator")
-    return _quantity(value)
-
-
-def quantity_ignoring_comparator(value: Json | None) -> Quantity | None:
-    """ToQuantityIgnoringComparator(Quantity)."""
-    return None if value is None else _quantity(value)
-
-
-def quantity_to_interval(value: Json | None) -> Interval | None:
-    """ToInterval(Quantity): the comparator becomes a bound."""
-    if value is None:
-        return None
-    comparator = value.get("comparator")
-    if comparator in ("<", "<="):
-        return Interval(None, _quantity(value), True, comparator == "<=", "Quantity")
-    if comparator in (">", ">="):
-        return Interval(_quantity(value), None, comparator == ">=", True, "Quantity")
-    plain = to_quantity(value)
-    return Interval(plain, plain, True, True, "Quantity")
-
-
-def period_to_interval(state: Any, value: Json | None) -> Interval | None:
-    """ToInterval(Period)."""
-    if value is None:
-        return None
-    low, high = to_datetime(state, value.get("start")), to_datetime(state, value.get("end"))
-    return Interval(low, high, True, True, "DateTime")
-
-
-def range_to_interval(value: Json | None) -> Interval | None:
-    """ToInterval(Range)."""
-    if value is None:
-        return None
-    return Interval(to_quantity(value.get("low")), to_quantity(value.get("high")), True, True, "Quantity")
-
-
-def to_ratio(value: Json | None) -> Ratio | None:
-    """ToRatio(Ratio)."""
-    if value is None:
-        return None
-    return Ratio(to_quantity(value.get("numerator")), to_quantity(value.get("denominator")))  # type: ignore[arg-type]  # CQL allows a missing side
-
-
-def to_code(value: Json | None) -> Code | None:
-    """ToCode(Coding)."""
-    if value is None:
-        return None
-    return Code(value.get("code"), value.get("system"), value.get("version"), value.get("display"))
-
-
-def to_concept(value: Json | None) -> Concept | None:
-    """ToConcept(CodeableConcept)."""
-    if value is None:
-        return None
-    return Concept(tuple([to_code(c) for c in value.get("coding", ())]), value.get("text"))  # type: ignore[misc]  # no null in coding
-
-
-def to_value_set(uri: str | None) -> ValueSet | None:
-    """ToValueSet(uri)."""
-    return None if uri is None else ValueSet(uri)
-
-
-# --- membership of codes without building Code and Concept first
-
-
-def concept_in(value: Json | None, codes: frozenset[tuple[str | None, str | None]]) -> bool:
-    """Tell whether a CodeableConcept has one of the codes; false for null (CQL reference, "In (Valueset)")."""
-    if value is None:
-        return False
-    return any((c.get("system"), c.get("code")) in codes for c in value.get("coding", ()))
-
-
-def coding_in(value: Json | None, codes: frozenset[tuple[str | None, str | None]]) -> bool:
-    """Tell whether a Coding is one of the codes; false for null."""
-    return value is not None and (value.get("system"), value.get("code")) in codes
+def primitive_part(parent: Json | None, key: str, name: str) -> Any:
+    """Return `id` or `extension` of a primitive from the `_field` beside it."""
+    beside = None if parent is None else parent.get(key)
+    return beside.get(name) if isinstance(beside, dict) else None
 
 
 # --- values whose type is not static
@@ -409,120 +314,6 @@ def descendants(state: Any, value: Any) -> list[Any] | None:
         level = [child for item in level for child in children(state, item) or ()]
         state.spend(len(level))
     return found
-
-
-# --- functions that FHIRHelpers declares external
-
-
-def extensions(state: Any, element: Any, url: str | None) -> list[Json] | None:
-    """Return the extensions of an element with a URL."""
-    raw = element.value if isinstance(element, Typed) else element
-    if not isinstance(raw, dict) or url is None:
-        return None
-    return [each for each in raw.get("extension", ()) if each.get("url") == url]
-
-
-def extension(state: Any, element: Any, url: str | None) -> Json | None:
-    """Return the extension of an element with a URL; raises ValueError when there are several."""
-    return _only(extensions(state, element, url))
-
-
-def modifier_extensions(state: Any, element: Any, url: str | None) -> list[Json] | None:
-    """Return the modifier extensions of an element with a URL."""
-    raw = element.value if isinstance(element, Typed) else element
-    if not isinstance(raw, dict) or url is None:
-        return None
-    return [each for each in raw.get("modifierExtension", ()) if each.get("url") == url]
-
-
-def modifier_extension(state: Any, element: Any, url: str | None) -> Json | None:
-    """Return the modifier extension of an element with a URL; raises ValueError when there are several."""
-    return _only(modifier_extensions(state, element, url))
-
-
-def _only(found: list[Json] | None) -> Json | None:
-    if found and len(found) > 1:
-        raise ValueError("there is more than one extension with this URL")
-    return found[0] if found else None
-
-
-def has_value(state: Any, element: Any) -> bool:
-    """Return whether a primitive has a value."""
-    raw = element.value if isinstance(element, Typed) else element
-    return raw is not None and not isinstance(raw, dict | list)
-
-
-def get_value(state: Any, element: Any) -> Any:
-    """Return the CQL value of a primitive."""
-    if isinstance(element, Typed):
-        return primitive(state, element.type_name, element.value) if primitive_of(element.type_name) else None
-    return None if isinstance(element, dict | list) else element
-
-
-def reference(state: Any, target: Any) -> Json | None:
-    """Return a Reference: to a resource, from text, or the one given."""
-    if isinstance(target, str):
-        return {"reference": target}
-    if isinstance(target, dict) and "resourceType" in target:
-        return {"reference": f"{target['resourceType']}/{target.get('id')}"}
-    return target if isinstance(target, dict) else None
-
-
-def resolve(state: Any, target: Any) -> Json | None:
-    """Return the resource that a reference points to among those of the patient, null when it is not there."""
-    text = target.get("reference") if isinstance(target, dict) else target
-    if not isinstance(text, str):
-        return None
-    wanted = tuple(text.rstrip("/").split("/")[-2:])
-    return next((r for r in state.resources if (r.get("resourceType"), r.get("id")) == wanted), None)
-
-
-# --- instances
-
-
-def primitive_part(parent: Json | None, key: str, name: str) -> Any:
-    """Return `id` or `extension` of a primitive from the `_field` beside it."""
-    beside = None if parent is None else parent.get(key)
-    return beside.get(name) if isinstance(beside, dict) else None
-
-
-def to_json_primitive(value: Any) -> Any:
-    """Return a CQL value as the JSON value of a FHIR primitive: dates as text."""
-    return str(value) if isinstance(value, Date | DateTime | Time) else value
-
-
-def fhir_instance(resource_type: str | None, elements: Json, choices: frozenset[str]) -> Json:
-    """Build FHIR JSON from elements; null ones are left out, choice elements get the key of their value's type."""
-    built: Json = {} if resource_type is None else {"resourceType": resource_type}
-    for name, value in elements.items():
-        if value is None:
-            continue
-        if name not in choices:
-            built[name] = to_json_primitive(value)
-        elif isinstance(value, Typed):
-            local = value.type_name.partition(".")[2]
-            built[f"{name}{local[0].upper()}{local[1:]}"] = value.value
-        else:
-            raise TypeError(f"the element {name} needs a FHIR value of one of its types")
-    return built
-
-
-def system_instance(type_name: str, elements: Json) -> Any:
-    """Build a system structure from its elements by name; raises TypeError for a class without elements."""
-    get = elements.get
-    if type_name == "System.Quantity":
-        return None if get("value") is None else Quantity(elements["value"], get("unit") or "1")
-    if type_name == "System.Ratio":
-        return Ratio(elements["numerator"], elements["denominator"])
-    if type_name == "System.Code":
-        return Code(get("code"), get("system"), get("version"), get("display"))
-    if type_name == "System.Concept":
-        return Concept(tuple(get("codes") or ()), get("display"))
-    if type_name in {"System.ValueSet", "System.CodeSystem", "System.Vocabulary"}:
-        return (CodeSystem if type_name == "System.CodeSystem" else ValueSet)(
-            get("id") or "", get("version"), get("name")
-        )
-    raise TypeError(f"{type_name} cannot be instantiated")
 
 
 OPERATORS: Final[dict[str, Callable[..., Any]]] = {
