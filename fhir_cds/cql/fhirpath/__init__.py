@@ -25,7 +25,7 @@ from fhir_cds.cql.fhirpath.errors import FhirPathError
 from fhir_cds.cql.fhirpath.parser import parse
 from fhir_cds.cql.fhirpath.scope import Compiled, Resolver, Run, Scope, Terminology
 from fhir_cds.cql.fhirpath.syntax import Expression
-from fhir_cds.cql.fhirpath.typecheck import check
+from fhir_cds.cql.fhirpath.typecheck import ROOTS, check
 from fhir_cds.cql.runtime.temporal import DateTime
 
 __all__ = ["FUNCTIONS", "FhirPathError", "FhirPathExpression", "compile_path"]
@@ -42,7 +42,7 @@ class FhirPathExpression:
     text: str
     _tree: Expression
     _evaluate: Compiled
-    _checked: dict[frozenset[str], None] = field(default_factory=dict, compare=False, repr=False)
+    _checked: dict[tuple[frozenset[str], frozenset[str]], None] = field(default_factory=dict, compare=False, repr=False)
 
     def __call__(
         self,
@@ -89,23 +89,23 @@ class FhirPathExpression:
         root = nodes.wrap(context)
         run = Run(root, variables, moment, moment.offset if moment is not None else 0, resolve, terminology, budget)
         try:
-            self._check(root)
+            self._check(root, ROOTS.intersection(variables))
             return self._evaluate(Scope(run, root, None, [], {}))
         except FhirPathError as error:
             raise FhirPathError(_bare(error), self.text, error.position) from None
         except RecursionError:
             raise FhirPathError("the expression is nested too deeply", self.text) from None
 
-    def _check(self, root: list[Any]) -> None:
+    def _check(self, root: list[Any], given: frozenset[str]) -> None:
         """Check the names of the expression against the types of the input, once per set of types."""
         types: frozenset[Any] = frozenset(
             item.type if type(item) is nodes.Node else f"System.{nodes.type_of(item)[1]}" for item in root
         )
-        if types in self._checked or None in types or not types:
+        if (types, given) in self._checked or None in types or not types:
             return
-        check(self._tree, types)
+        check(self._tree, types, given)
         if len(self._checked) < MAX_TYPES:
-            self._checked[types] = None
+            self._checked[types, given] = None
 
 
 def _bare(error: FhirPathError) -> str:

@@ -25,6 +25,7 @@ from fhir_cds.cql.fhirpath.syntax import (
     Variable,
     type_name_of,
 )
+from fhir_cds.cql.fhirpath.typecheck import ROOTS
 from fhir_cds.cql.runtime import arithmetic, logical
 from fhir_cds.cql.runtime.quantity import Quantity
 
@@ -38,7 +39,6 @@ _CONSTANTS: Final[Mapping[str, str]] = {
     "loinc": "http://loinc.org",
     "ucum": "http://unitsofmeasure.org",
 }
-_ROOTS: Final = frozenset({"context", "resource", "rootResource"})
 _FAULTS: Final = (TypeError, ValueError, ArithmeticError)
 
 
@@ -73,7 +73,7 @@ def _variable(tree: Variable) -> Compiled:
             return scope.defined[name]
         if name in scope.run.variables:
             return nodes.wrap(scope.run.variables[name])
-        if name in _ROOTS:
+        if name in ROOTS:
             return scope.run.root
         if constant is None:
             raise FhirPathError(f"the variable %{name} is not defined", position=position)

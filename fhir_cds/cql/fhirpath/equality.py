@@ -169,8 +169,6 @@ class Seen:
         return (_FAMILY.get(type(value)), value)
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(value: dict[str, Any]) -> Any:
     """Return a cheap hashable that equal JSON shares: names and short values, not what is nested."""
-    if isinstance(value, dict):
-        return frozenset((name, each if isinstance(each, str) else None) for name, each in value.items())
-    return value if isinstance(value, str) else type(value)
+    return frozenset((name, each if isinstance(each, str) else None) for name, each in value.items())

@@ -46,9 +46,6 @@ class Node:
         self.type = type_name
         self.extra = extra
 
-    def __repr__(self) -> str:
-        return f"Node({self.type})"
-
 
 def wrap(value: Any) -> list[Any]:
     """Return what a caller gave (JSON, system value, list of them, nothing) as a collection."""

@@ -49,19 +49,25 @@ _RESULTS: Final[dict[str, frozenset[str]]] = {
 }
 # Functions whose arguments are evaluated for each item of the input.
 _INNER: Final = frozenset({"where", "exists", "all", "select", "iif", "sort", "trace", "defineVariable"})
+ROOTS: Final = frozenset({"context", "resource", "rootResource"})
+"""Variables that stand for the input unless they are given."""
 _UNORDERED: Final = frozenset({"children", "descendants"})
 _ORDERED: Final = frozenset({"first", "last", "tail", "skip", "take"})
 _OPERATORS: Final = frozenset({"=", "!=", "~", "!~", "<", "<=", ">", ">=", "in", "contains", "and", "or", "xor"})
 
 
-def check(tree: Expression, root: frozenset[str]) -> None:
-    """Raise FhirPathError for a name that none of the possible types has; `root` are the types of the input."""
-    _Checker(root).infer(tree, root)
+def check(tree: Expression, root: frozenset[str], given: frozenset[str]) -> None:
+    """Raise FhirPathError for a name that none of the possible types has.
+
+    `root` are the types of the input, `given` those of the variables `ROOTS` that are not the input.
+    """
+    _Checker(root, ROOTS - given).infer(tree, root)
 
 
 class _Checker:
-    def __init__(self, root: frozenset[str]) -> None:
+    def __init__(self, root: frozenset[str], roots: frozenset[str]) -> None:
         self.root = root
+        self.roots = roots
 
     def infer(self, tree: Expression, focus: Types) -> Types:
         return _RULES[type(tree)](self, tree, focus)
@@ -73,7 +79,7 @@ class _Checker:
         return {"this": focus, "index": _INTEGER}.get(tree.name)
 
     def variable(self, tree: Variable, _focus: Types) -> Types:
-        return self.root if tree.name in ("resource", "rootResource", "context") else None
+        return self.root if tree.name in self.roots else None
 
     def sign(self, tree: Sign, focus: Types) -> Types:
         return self.infer(tree.operand, focus)

@@ -132,6 +132,8 @@ def path(text: str, context: Any = PATIENT, **given: Any) -> list[Any]:
         ("`Patient`.`name`.count()", [2]),
         ("'\\u0041\\n'", ["A\n"]),
         ("name.where(family.exists()).use // comment", ["official"]),
+        ("contained.ofType(FHIR.Practitioner).active", [False]),
+        ("contained.select(Practitioner.active)", [False]),
         ("true implies false", [False]),
         ("true xor false", [True]),
         ("false and (1 | 2).single()", [False]),
@@ -302,6 +304,12 @@ def test_variables_are_given():
     assert path("%json.descendants().count()", variables=given) == [2]
 
 
+def test_a_given_root_variable_is_not_the_input():
+    """%resource may be another resource than the input; its names are not checked against the input's type."""
+    assert path("%resource.value.unit", variables={"resource": SIZE}) == ["mm"]
+    assert path("%resource.name.use") == ["official", "usual"]
+
+
 def test_references_are_resolved():
     """Contained resources are found; others through the caller; what is not there is left out."""
     doctor = {"resourceType": "Practitioner", "id": "2", "active": True}
@@ -391,6 +399,16 @@ def test_expressions_are_kept():
     assert compile_path("1 + 1") is compile_path("1 + 1")
     assert compile_path("@2020-01-01T10:00", 60)(None) == [DateTime.of((2020, 1, 1, 10, 0), 60)]
     assert "where" in FUNCTIONS
+
+
+def test_checks_are_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPatch):
+    """Beyond the limit an expression is checked each time, with the same answer."""
+    expression = compile_path("name.giwen")
+    monkeypatch.setattr("fhir_cds.cql.fhirpath.MAX_TYPES", 0)
+    assert compile_path("name.use")(PATIENT) == ["official", "usual"]
+    for _ in range(2):
+        with pytest.raises(FhirPathError, match="giwen"):
+            expression(PATIENT)
 
 
 def test_threads_share_expressions():

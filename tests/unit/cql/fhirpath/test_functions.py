@@ -140,6 +140,9 @@ from fhir_cds.cql.runtime.temporal import Date, DateTime, Time
         ("(1 | 2).sort(iif($this = 1, {}, $this))", [2, 1]),
         ("(1 | 2 | 3).sort(iif($this < 3, 0, 1), -$this)", [2, 1, 3]),
         ("(1 | 2).sort(0)", [1, 2]),
+        ("4 'g' ~ 4000 'mg'", [True]),
+        ("4 'g' = 4000 'mg'", [True]),
+        ("(1 as System.Integer) + 1", [2]),
         ("1 is System.Integer", [True]),
         ("1 is FHIR.integer", [False]),
         ("1 is Any", [True]),
@@ -168,6 +171,8 @@ def test_complex_elements_compare_by_all_their_children():
     odd = {"resourceType": "Patient", "name": [{"given": "b", "family": 3}]}
     assert compile_path(text.format("~"))(None, {"one": one, "other": odd}) == [False]
     assert compile_path("(%one.name | %one.name | %other.name).count()")(None, variables) == [2]
+    assert compile_path("%one.name[0] ~ %other.name.given[0]")(None, variables) == [False]
+    assert compile_path("%x ~ %one.name")(None, {**variables, "x": {"given": {"a": 1}, "family": ["x"]}}) == [False]
     assert compile_path("(%one.name.given | %one.name).count()")(None, variables) == [3]
     assert compile_path("%one.name.where($this = 'X')")(None, variables) == []
     assert compile_path("%one.name.toString()")(None, variables) == []
