@@ -13,7 +13,7 @@ from fhir_cds.knowledge.load import Knowledge
 from fhir_cds.knowledge.registry import Registry
 from fhir_cds.reasoning import check, plans
 from fhir_cds.reasoning.graph import Graph, graph
-from fhir_cds.reasoning.logic import Program
+from fhir_cds.reasoning.logic import NoLogic, Program
 from fhir_cds.reasoning.outcome import Json
 from fhir_cds.terminology import local
 
@@ -56,7 +56,7 @@ class Engine:
         plan that names what is not there (see `check.faults`).
         """
         code_sets = local.code_sets(knowledge.registry)
-        program = cql.Program.load(knowledge.elm.values(), code_sets)
+        program = cql.Program.load(knowledge.elm.values(), code_sets) if knowledge.elm else NoLogic()
         return cls.of(knowledge.registry, program, code_sets, strict=strict)
 
     @classmethod

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from fhir_cds.errors import EvaluationError
+
 
 class DefineInfo(Protocol):
     """A named expression: where it stands, what it refers to, the tags of its comment (`@fact: id`)."""
@@ -65,3 +67,21 @@ class Program(Protocol):
 
     def evaluate(self, resources: Sequence[Any], now: Any, parameters: Mapping[Any, Any] = ...) -> Any:
         """Return the evaluation (`Evaluation`) of one patient's resources."""
+
+
+class NoLogic:
+    """The program of content without CQL: plans with FHIRPath, or without conditions, need no library."""
+
+    libraries: Sequence[Any] = ()
+
+    def evaluate(self, _resources: Sequence[Any], _now: Any, _parameters: Mapping[Any, Any] | None = None) -> NoLogic:
+        """Return an evaluation in which there is nothing to ask."""
+        return self
+
+    def value(self, library: str, define: str, /) -> Any:
+        """Raise EvaluationError: there is no define."""
+        raise EvaluationError("the content has no CQL library", library=library, define=define)
+
+    def resources(self, _library: str, _define: str, /) -> tuple[str, ...]:
+        """Return no resource."""
+        return ()

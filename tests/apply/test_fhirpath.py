@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
+from fhir_cds.knowledge.load import Knowledge
+from fhir_cds.knowledge.registry import Registry
+from fhir_cds.reasoning.apply import apply_plan
+from fhir_cds.reasoning.engine import Engine
 from fhir_cds.reasoning.session import Context
 
-from .support import BASE, FakeRecord, action, activity, by_id, plan, run, verdicts, when
+from .support import BASE, NOW, FakeRecord, action, activity, by_id, plan, run, verdicts, when
 
 SCAN = f"{BASE}/ActivityDefinition/scan"
 RECORD = FakeRecord(
@@ -104,3 +108,11 @@ def test_dv_06_action_and_context_in_expressions() -> None:
     applied = run(plan(action("a", dynamicValue=values), title="T"), record=RECORD)
     assert applied.issues == ()
     assert by_id(applied)["a"].values["description"] == "A! T female"
+
+
+def test_content_without_cql() -> None:
+    """CO-05: plans with FHIRPath need no library and no logic at all."""
+    subject = plan(action("a", path("%subject.gender = 'female'")), library=[])
+    registry = Registry.of([("plan.json", subject)])
+    made = Engine.load(Knowledge(registry, {}, ()))
+    assert verdicts(apply_plan(made, "plan", RECORD, NOW)) == {"a": "applicable"}
