@@ -111,9 +111,10 @@ class Decision:
 
     @property
     def resources(self) -> frozenset[str]:
-        """The resources (`Type/id`) that what is shown rests on."""
+        """The resources (`Type/id`) of the positive facts that what is shown rests on."""
         shown = (*self.applicable, *self.unknown, *self.open_questions)
-        return frozenset(ref for item in shown for reason in item.action.outcome.because for ref in reason.resources)
+        reasons = (reason for item in shown for reason in item.action.outcome.because if reason.fact and reason.value)
+        return frozenset(ref for reason in reasons for ref in reason.resources)
 
     @property
     def shown(self) -> bool:
