@@ -107,8 +107,12 @@ class _Seen:
 
     def add(self, element: Any) -> bool:
         """Add the element; return whether it is new."""
-        bucket = self.buckets.setdefault(_key(element), [])
-        if bucket and (type(element) in _EXACT or any(same_or_null(other, element) for other in bucket)):
+        key = _key(element)
+        bucket = self.buckets.get(key)
+        if bucket is None:
+            self.buckets[key] = [element]
+            return True
+        if bucket[0] is element or type(element) in _EXACT or any(same_or_null(other, element) for other in bucket):
             return False
         bucket.append(element)
         return True
@@ -123,10 +127,11 @@ class _Seen:
 def _key(element: Any) -> Any:
     """Return a hashable that is the same for all elements that can be equal to this one."""
     kind = type(element)
+    if kind is dict:
+        identity = element.get("id")
+        return (identity, element.get("resourceType")) if type(identity) is str else dict
     if kind in _EXACT:
         return element
-    if kind is dict:
-        return (dict, element.get("resourceType"), identity) if isinstance(identity := element.get("id"), str) else dict
     return (Code, element.code, element.system) if kind is Code else kind
 
 
