@@ -97,6 +97,14 @@ def check(hook: str, context: Mapping[str, Any]) -> dict[str, Any]:
     return checked
 
 
+def carriers(hook: str, context: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the members of a checked context that carry resources; for own hooks those that look like it."""
+    if hook in HOOKS:
+        kinds = {"bundle", "resource"}
+        return tuple(field.name for field in HOOKS[hook] if field.kind in kinds and field.name in context)
+    return tuple(name for name, value in context.items() if isinstance(value, dict) and "resourceType" in value)
+
+
 def resources(context: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     """Return the resources that a checked context carries under `name` (a Bundle or one resource), else none."""
     value = context.get(name)

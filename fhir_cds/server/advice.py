@@ -60,7 +60,7 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
     Raises NotFoundError for a plan that is not there; what fails in a plan is on a card.
     """
     offer, now, context = question.offer, question.now, question.context
-    sent = carried(context, question.record, content.systems)
+    sent = carried(offer.service.hook, context, question.record, content.systems)
     final = _final(offer.service.hook, sent)
     record = with_final(question.record, final)
     asked = Context(
@@ -98,7 +98,7 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
 
 
 def carried(
-    context: Mapping[str, Any], record: PatientRecord, systems: Mapping[str, str]
+    hook: str, context: Mapping[str, Any], record: PatientRecord, systems: Mapping[str, str]
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the resources that a context carries, by member, in the form that the record has too.
 
@@ -106,8 +106,7 @@ def carried(
     """
     found = {
         name: normalised(contexts.resources(context, name), systems=systems, where=f"context.{name}")
-        for name, value in context.items()
-        if isinstance(value, dict)
+        for name in contexts.carriers(hook, context)
     }
     for name, resources in found.items():
         assemble([("record", [record.patient]), (f"context.{name}", resources)], subject=record.subject)

@@ -68,9 +68,11 @@ def media_type(request: Request) -> str:
 
 
 async def handle_known(request: Request, error: Exception) -> Response:
-    """Answer an error of the tree with its status and an OperationOutcome."""
+    """Answer an error of the tree with its status and an OperationOutcome; who is not known gets a bare 401."""
     if not isinstance(error, FhirCdsError):
         return await handle_unknown(request, error)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"WWW-Authenticate": "Bearer"})
     status = error.http_status if isinstance(error, HttpError) else error.status
     headers = error.headers if isinstance(error, HttpError) else None
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
