@@ -85,7 +85,8 @@ def _state(source: Sources, made: dict[str, Any]) -> None:
 
 def _what(source: Sources, made: dict[str, Any]) -> None:
     kind, definition = source.kind, source.definition
-    code = source.action.get("code") or definition.get("code")
+    # What to do is the definition's to say: an action's code, as CPG has it, classifies the action (R4 §9.17.8).
+    code = definition.get("code") or source.action.get("code")
     put(made, kind.code, code[0] if isinstance(code, list) and code else code)
     product = plans.choice(definition, "product")
     if product is not None and kind.product:

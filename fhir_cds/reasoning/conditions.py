@@ -19,6 +19,7 @@ from fhir_cds.reasoning.outcome import Json, Outcome, Reason, Verdict
 from fhir_cds.reasoning.session import Session
 
 APPLICABILITY: Final = "applicability"
+_ALTERNATIVES: Final = ("cqf-alternativeExpression", "us-ph-alternative-expression-extension")
 _STRENGTH: Final = (Verdict.FAILED, Verdict.NOT_APPLICABLE, Verdict.UNKNOWN, Verdict.APPLICABLE)
 _VERDICTS: Final = {True: Verdict.APPLICABLE, False: Verdict.NOT_APPLICABLE, None: Verdict.UNKNOWN}
 
@@ -146,9 +147,10 @@ def _boolean(value: Any, *, single: bool) -> bool | None:
 def _alternative(condition: Json, expression: Json) -> Json | None:
     """Return the expression to take when the first has no value (CO-06): on the expression or on its condition."""
     for element in (expression, condition):
-        found = plans.extension_value(element, "cqf-alternativeExpression")
-        if isinstance(found, Mapping):
-            return found
+        for name in _ALTERNATIVES:
+            found = plans.extension_value(element, name)
+            if isinstance(found, Mapping):
+                return found
     return None
 
 

@@ -25,11 +25,16 @@ SUPPORTING: Final = {
 
 
 def variables(session: Session, action: Json, plan: Json, path: str) -> dict[str, list[Json]]:
-    """Return the inputs of an action that have an id, as variables `%id` (IO-01)."""
+    """Return the inputs of an action that have an id, as variables `%id` (IO-01).
+
+    One that cannot be answered is not bound: an expression that needs it fails, and does not take it for empty.
+    """
     found: dict[str, list[Json]] = {}
     for index, requirement in enumerate(action.get("input", ())):
         if requirement.get("id"):
-            found[requirement["id"]] = _answered(session, requirement, plan, f"{path}.input[{index}]")
+            answer = _answered(session, requirement, plan, f"{path}.input[{index}]")
+            if answer is not None:
+                found[requirement["id"]] = answer
     return found
 
 
@@ -41,18 +46,18 @@ def supported(session: Session, action: Json, plan: Json, path: str, resource: J
     matching = [
         {"reference": f"{item['resourceType']}/{item['id']}"}
         for index, requirement in enumerate(action["output"])
-        for item in _answered(session, requirement, plan, f"{path}.output[{index}]")
+        for item in _answered(session, requirement, plan, f"{path}.output[{index}]") or ()
     ]
     listed = [*resource.get(place, ()), *(item for item in matching if item not in resource.get(place, ()))]
     return {**resource, place: listed} if listed else resource
 
 
-def _answered(session: Session, requirement: Json, plan: Json, path: str) -> list[Json]:
+def _answered(session: Session, requirement: Json, plan: Json, path: str) -> list[Json] | None:
     try:
         return list(matching(session, requirement))
     except ContentError as error:
         session.issues.append(plans.content_issue("warning", error.code, error.message, plan, path))
-        return []
+        return None
 
 
 def matching(session: Session, requirement: Json) -> Iterable[Json]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
-from fhir_cds.errors import ContentError
+from fhir_cds.errors import ContentError, EvaluationError
 from fhir_cds.reasoning import expressions, fhirpath
 from fhir_cds.reasoning.engine import Engine
 from fhir_cds.reasoning.explain import Explainer
@@ -15,6 +17,8 @@ from fhir_cds.reasoning.logic import Evaluation
 from fhir_cds.reasoning.outcome import Json
 
 VARIABLE: Final = "http://hl7.org/fhir/StructureDefinition/variable"
+_PARAMETERS: Final = "encounter practitioner organization userType userLanguage userTaskContext setting settingContext"
+NOT_GIVEN: Final[Mapping[str, Any]] = MappingProxyType({name: [] for name in _PARAMETERS.split()})
 _EMPTY: Final[Mapping[str, Any]] = {}
 
 
@@ -76,7 +80,10 @@ class Session:
         return self._by_reference.get(reference) if reference else None
 
     def variables(self, **more: Any) -> dict[str, Any]:
-        """Return the `%variables` of expressions: the parameters of the call, people as resources where known."""
+        """Return the `%variables` of expressions: the parameters of the call, people as resources where known.
+
+        A parameter of `$apply` that the call does not give is empty, so that expressions may ask for it.
+        """
         context = self.context
         people = {
             "subject": self.subject,
@@ -85,18 +92,21 @@ class Session:
             "organization": context.organization,
         }
         found = {name: self.resource(ref) or _stub(ref) for name, ref in people.items() if ref is not None}
-        return {**context.variables, "patient": found["subject"], **found, **more}
+        return {**NOT_GIVEN, **context.variables, "patient": found["subject"], **found, **more}
 
     def scope(self, definition: Json, **more: Any) -> dict[str, Any]:
         """Return the variables of an expression in a definition: those of the call, and those that it declares itself.
 
-        A `variable` extension names an expression, which may use the variables before it (CO-05). Raises as `value`.
+        A `variable` extension names an expression, which may use the variables before it (CO-05). One that fails is not
+        bound, so that expressions that need it fail, and others do not.
         """
         found = self.variables(**more)
         for extension in definition.get("extension", ()):
             expression = extension.get("valueExpression", {})
             if extension.get("url") == VARIABLE and expression.get("name"):
-                found[expression["name"]] = self.value(self.meaning(expression, definition), definition, found.copy)
+                with suppress(ContentError, EvaluationError):
+                    value = self.value(self.meaning(expression, definition), definition, found.copy)
+                    found[expression["name"]] = value
         return found
 
     def meaning(self, expression: Json, definition: Json) -> Meaning:

@@ -395,7 +395,7 @@ def test_df_07_nothing_dangles_in_the_container() -> None:
 
 
 def test_df_09_the_action_goes_first() -> None:
-    """DF-09: code, timing, participant, priority of the action win; documentation adds up; title is inherited."""
+    """DF-09: timing, participant, priority of the action win, the code is the definition's; documentation adds up."""
     definition = activity(
         title="AD",
         code={"text": "ad"},
@@ -415,7 +415,7 @@ def test_df_09_the_action_goes_first() -> None:
     del bare["title"]
     applied = run(plan(action("a", definitionCanonical=SCAN, **given), bare), definition, context=CONTEXT)
     made = by_id(applied)["a"]
-    assert made.resource["code"] == {"text": "action"}
+    assert made.resource["code"] == {"text": "ad"}
     assert made.resource["occurrenceDateTime"] == "2026-04-01"
     assert made.resource["performer"] == [{"reference": "Patient/p"}]
     assert made.resource["priority"] == "stat"

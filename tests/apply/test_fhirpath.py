@@ -49,6 +49,8 @@ def path(text: str) -> dict[str, Any]:
         ("%subject.gender", "failed"),
         ("%subject.(", "failed"),
         ("%nobody.exists()", "failed"),
+        ("%organization.exists()", "not-applicable"),
+        ("%organization.active", "unknown"),
     ],
 )
 def test_co_05_fhirpath_conditions(text: str, verdict: str) -> None:
@@ -116,3 +118,24 @@ def test_content_without_cql() -> None:
     registry = Registry.of([("plan.json", subject)])
     made = Engine.load(Knowledge(registry, {}, ()))
     assert verdicts(apply_plan(made, "plan", RECORD, NOW)) == {"a": "applicable"}
+
+
+def test_co_05_a_variable_that_fails_is_not_empty() -> None:
+    """CO-05: an input or variable that cannot be had fails the conditions that need it; it is never taken for empty."""
+    wanted = [{"id": "lost", "type": "Condition", "codeFilter": [{"path": "code", "valueSet": f"{BASE}/ValueSet/no"}]}]
+    extension = [
+        {
+            "url": "http://hl7.org/fhir/StructureDefinition/variable",
+            "valueExpression": {"name": "bad", "language": "text/fhirpath", "expression": "{{context.x}}"},
+        }
+    ]
+    applied = run(
+        plan(
+            action("needs", path("%lost.exists()"), input=wanted),
+            action("uses", path("%bad.exists()")),
+            action("neither", path("true")),
+            extension=extension,
+        ),
+        record=RECORD,
+    )
+    assert verdicts(applied) == {"needs": "failed", "uses": "failed", "neither": "applicable"}
