@@ -45,10 +45,16 @@ def instant(now: str) -> str:
 
 
 def begin(engine: Engine, record: Record, now: str, context: Context = NO_CONTEXT) -> Session:
-    """Return a session: one patient, one instant, one evaluation, for as many plans as wanted."""
+    """Return a session: one patient, one instant, one evaluation, for as many plans as wanted.
+
+    What the call gives is visible in FHIRPath as `%name`, and in CQL as a parameter of that name where a library declares
+    one (apply.md DV-06, IN-14).
+    """
     moment = instant(now)
-    evaluation = engine.evaluate(record.resources, moment, context.parameters)
-    return Session(engine, record.subject, record.resources, moment, context, evaluation)
+    session = Session(engine, record.subject, record.resources, moment, context, None)
+    given = {f"%{name}": value for name, value in session.variables().items() if value != []}
+    session.evaluation = engine.evaluate(record.resources, moment, {**given, **context.parameters})
+    return session
 
 
 def apply_plan(engine: Engine, plan: str | Json, record: Record, now: str, context: Context = NO_CONTEXT) -> Applied:

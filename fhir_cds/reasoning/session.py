@@ -13,7 +13,6 @@ from fhir_cds.reasoning import expressions, fhirpath
 from fhir_cds.reasoning.engine import Engine
 from fhir_cds.reasoning.explain import Explainer
 from fhir_cds.reasoning.expressions import Define, Meaning, Path
-from fhir_cds.reasoning.logic import Evaluation
 from fhir_cds.reasoning.outcome import Json
 
 VARIABLE: Final = "http://hl7.org/fhir/StructureDefinition/variable"
@@ -55,7 +54,7 @@ class Session:
     resources: Sequence[Json]
     now: str
     context: Context
-    evaluation: Evaluation
+    evaluation: Any  # logic.Evaluation
     issues: list[Json] = field(default_factory=list)
     open_plans: tuple[str, ...] = ()
     _explainer: Explainer | None = None

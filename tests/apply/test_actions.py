@@ -691,6 +691,26 @@ def test_in_07_parameters_reach_the_logic_by_name() -> None:
     assert verdicts(applied) == {"a": "applicable"}
 
 
+def test_dv_06_the_call_in_cql() -> None:
+    """DV-06, IN-14: what the call gives reaches CQL parameters named %name; what it does not give is left null."""
+    seen = ("%subject", "%encounter", "%practitioner")
+    applied = run(
+        plan(action("a", when("Seen"))),
+        defines={
+            "Seen": Define(
+                lambda evaluation: (
+                    evaluation.parameters["%subject"]["birthDate"] == "1960-05-31"
+                    and evaluation.parameters["%encounter"] == {"resourceType": "Encounter", "id": "e"}
+                    and "%practitioner" not in evaluation.parameters
+                )
+            )
+        },
+        context=Context(encounter="Encounter/e"),
+        parameters=seen,
+    )
+    assert verdicts(applied) == {"a": "applicable"}
+
+
 def test_several_plans_share_one_evaluation() -> None:
     """One call, one evaluation: a define is computed at most once for all plans."""
     made = engine(plan(action("a", when("Yes"))), plan(action("b", when("No")), key="other"))
