@@ -47,8 +47,8 @@ def instant(now: str) -> str:
 def begin(engine: Engine, record: Record, now: str, context: Context = NO_CONTEXT) -> Session:
     """Return a session: one patient, one instant, one evaluation, for as many plans as wanted.
 
-    What the call gives is visible in FHIRPath as `%name`, and in CQL as a parameter of that name where a library declares
-    one (apply.md DV-06, IN-14).
+    What the call gives is visible in FHIRPath as `%name`, and in CQL as a parameter of that name, where a library
+    declares one (apply.md DV-06, IN-14).
     """
     moment = instant(now)
     session = Session(engine, record.subject, record.resources, moment, context, None)
