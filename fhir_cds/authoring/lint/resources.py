@@ -46,14 +46,15 @@ _PROFILES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def file_names(content: Content) -> Iterator[Remark]:
-    """C001: a file is called <ResourceType>-<id>.json, a hook <id>.json."""
+    """C001: a file is called <ResourceType>-<id>.json, a service <id>.json or <id>-<hook>.json."""
     for file in content.files:
         wanted = f"{file.kind}-{file.document.get('id')}.json"
         if file.path.name != wanted:
             yield Remark(file.name, f"should be called {wanted}")
     for hook in content.hooks:
-        if hook.path.stem != hook.document.get("id"):
-            yield Remark(hook.name, f"should be called {hook.document.get('id')}.json")
+        own = hook.document.get("id")
+        if hook.path.stem not in {own, f"{own}-{hook.document.get('hook')}"}:
+            yield Remark(hook.name, f"should be called {own}.json or {own}-{hook.document.get('hook')}.json")
 
 
 def urls(content: Content) -> Iterator[Remark]:
