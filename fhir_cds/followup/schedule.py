@@ -127,6 +127,14 @@ def _has_schedule(plan: Json) -> bool:
 
 
 def _schedule(session: Session, applied: Applied, action: AppliedAction, horizon: Step) -> Schedule:
+    key = (ANCHOR, plans.canonical(applied.plan), action.path, horizon)
+    if key not in session.memo:
+        session.memo[key] = _made(session, applied, action, horizon)
+    found: Schedule = session.memo[key]
+    return found
+
+
+def _made(session: Session, applied: Applied, action: AppliedAction, horizon: Step) -> Schedule:
     source = _source(applied.plan)
     empty = Schedule(applied, action, source, horizon=horizon, missing=action.outcome.missing)
     if action.outcome.verdict is not Verdict.APPLICABLE:

@@ -65,6 +65,9 @@ class Program(Protocol):
     def libraries(self) -> Sequence[Any]:
         """The libraries in it (`LibraryInfo`)."""
 
+    def retrieves(self, library: str, define: str, /) -> Sequence[Any]:
+        """Return what a define reads, directly or through others (`fhir_cds.cql.Retrieve`)."""
+
     def evaluate(self, resources: Sequence[Any], now: Any, parameters: Mapping[Any, Any] = ...) -> Any:
         """Return the evaluation (`Evaluation`) of one patient's resources."""
 
@@ -77,6 +80,10 @@ class NoLogic:
     def evaluate(self, _resources: Sequence[Any], _now: Any, _parameters: Mapping[Any, Any] | None = None) -> NoLogic:
         """Return an evaluation in which there is nothing to ask."""
         return self
+
+    def retrieves(self, _library: str, _define: str, /) -> Sequence[Any]:
+        """Return nothing: nothing is read."""
+        return ()
 
     def value(self, library: str, define: str, /) -> Any:
         """Raise EvaluationError: there is no define."""

@@ -47,7 +47,10 @@ class Context:
 
 @dataclass(slots=True)
 class Session:
-    """One patient's evaluation with the context of the call; `issues` gathers what went wrong, in order."""
+    """One patient's evaluation with the context of the call.
+
+    `issues` gathers what went wrong, in order; `memo` keeps what projections have worked out, by their own keys.
+    """
 
     engine: Engine
     subject: str
@@ -59,6 +62,7 @@ class Session:
     open_plans: tuple[str, ...] = ()
     _explainer: Explainer | None = None
     _by_reference: dict[str, Json] | None = None
+    memo: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def today(self) -> str:

@@ -645,7 +645,7 @@ def test_er_02_a_failing_nested_plan_leaves_the_rest() -> None:
 
 
 def test_er_03_refusals() -> None:
-    """ER-03, IN-02: unknown plan, wrong resource, wrong subject and a bad `now` are refused."""
+    """ER-03, IN-02, IN-04: unknown plan, wrong resource, wrong subject and a bad `now` are refused."""
     made = engine(plan(action("a")))
     with pytest.raises(NotFoundError, match="PlanDefinition none"):
         apply_plan(made, "none", FakeRecord(), NOW)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 from fhir.resources.R4B.careplan import CarePlan
+from fhir.resources.R4B.library import Library
 
 from fhir_cds.data.record import PatientRecord, read
 from fhir_cds.fhir import codec
@@ -20,6 +21,7 @@ from fhir_cds.reasoning import assemble, r5
 from fhir_cds.reasoning.apply import apply_plan
 from fhir_cds.reasoning.engine import Engine, natural
 from fhir_cds.reasoning.outcomes import outcomes
+from fhir_cds.reasoning.requirements import data_requirements
 from fhir_cds.terminology.local import aliases
 
 ROOT = Path(__file__).parents[2]
@@ -128,3 +130,17 @@ def test_statuses_follow_now() -> None:
     late = schedule(engine(), record, "2030-06-01")
     assert {item["status"] for item in early} == {"scheduled"}
     assert [item["status"] for item in late].count("overdue") > 5
+
+
+def test_io_03_data_requirements() -> None:
+    """IO-03: what a pathway reads, each once: types, with the value sets of the content; a valid Library."""
+    plan = next(p["id"] for p in engine().registry.by_type("PlanDefinition") if p["id"].endswith("-pathway"))
+    made = data_requirements(engine(), plan)
+    Library.model_validate_json(codec.encode(made))
+    assert codec.encode(made) == codec.encode(data_requirements(engine(), engine().plan(plan)))
+    wanted = made["dataRequirement"]
+    assert len({codec.canonical(item) for item in wanted}) == len(wanted) > 20
+    assert {"Condition", "Observation", "Procedure", "Patient"} <= {item["type"] for item in wanted}
+    named = [f["valueSet"] for item in wanted for f in item.get("codeFilter", ()) if "valueSet" in f]
+    assert named
+    assert all(engine().registry.find(canonical, "ValueSet") for canonical in named)
