@@ -1,0 +1,141 @@
+"""CDS Hooks checklist: feedback (B), and that what was acknowledged survives a kill."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import ehr
+import pytest
+from starlette.testclient import TestClient
+
+from fhir_cds.fhir import codec
+
+SERVICE = "sarcoma-follow-up"
+TIME = "2026-01-31T10:00:00Z"
+
+
+@pytest.fixture
+def card(client: TestClient) -> dict[str, Any]:
+    """Return a card with suggestions that the service has just given."""
+    return ehr.cards(client, SERVICE, ehr.request(client, "after-resection-one-overdue", SERVICE))[0]
+
+
+def send(client: TestClient, *items: Any, service: str = SERVICE) -> Any:
+    """Return the answer to feedback."""
+    return ehr.post(client, f"{service}/feedback", {"feedback": list(items)})
+
+
+def accepted(card: dict[str, Any]) -> dict[str, Any]:
+    """Return the feedback of a card whose suggestion was taken."""
+    suggestion = {"id": card["suggestions"][0]["uuid"]}
+    return {"card": card["uuid"], "outcome": "accepted", "outcomeTimestamp": TIME, "acceptedSuggestions": [suggestion]}
+
+
+def overridden(card: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return the feedback of a card that was not followed."""
+    return {"card": card["uuid"], "outcome": "overridden", "outcomeTimestamp": TIME} | changes
+
+
+def test_b1_feedback_is_taken(client: TestClient, card: dict[str, Any]) -> None:
+    """Feedback in the standard's envelope is 200, under the service's own address."""
+    assert send(client, accepted(card)).status_code == 200
+    assert send(client, accepted(card), service="nothing").status_code == 404
+    assert client.get(f"/cds-services/{SERVICE}/feedback").status_code == 405
+
+
+@pytest.mark.parametrize("member", ["card", "outcome", "outcomeTimestamp"])
+def test_b2_mandatory_members(client: TestClient, card: dict[str, Any], member: str) -> None:
+    """An item without one of its mandatory members is 400, naming it."""
+    cut = {name: value for name, value in accepted(card).items() if name != member}
+    answer = send(client, cut)
+    assert answer.status_code == 400
+    assert member in answer.text
+
+
+def test_b3_accepted_names_suggestions(client: TestClient, card: dict[str, Any]) -> None:
+    """Accepted needs the suggestions that were taken."""
+    assert send(client, accepted(card) | {"acceptedSuggestions": []}).status_code == 400
+
+
+def test_b4_override_reason(client: TestClient, card: dict[str, Any]) -> None:
+    """A reason without display and a comment alone are taken; an empty reason is not."""
+    reason = {"code": card["overrideReasons"][0]["code"], "system": card["overrideReasons"][0]["system"]}
+    assert send(client, overridden(card, overrideReason={"reason": reason})).status_code == 200
+    assert send(client, overridden(card, overrideReason={"userComment": "not today"})).status_code == 200
+    assert send(client, overridden(card)).status_code == 200
+    assert send(client, overridden(card, overrideReason={})).status_code == 400
+
+
+def test_b5_repeats_and_changes_of_mind(client: TestClient, card: dict[str, Any]) -> None:
+    """Several cards in one call, the same item again, and an accept after a dismissal are all taken."""
+    later = accepted(card) | {"outcomeTimestamp": "2026-01-31T11:00:00Z"}
+    for items in ([overridden(card), later], [overridden(card)], [later]):
+        assert send(client, *items).status_code == 200
+    store = client.app.state.fhir_cds.store  # type: ignore[attr-defined]
+    client.app.state.fhir_cds.audit.close()  # type: ignore[attr-defined]
+    counts = {count.recommendation: count for count in store.counts()}
+    assert counts["ibero2025:13.1"].accepted == 1
+    assert counts["ibero2025:13.1"].overridden == 0
+
+
+def test_b6_unknown_card_is_taken(client: TestClient, card: dict[str, Any]) -> None:
+    """Feedback on a card that is not known is taken, not refused."""
+    unknown = card | {"uuid": "00000000-0000-4000-8000-000000000000"}
+    assert send(client, accepted(unknown)).status_code == 200
+
+
+def test_b8_nothing_is_expected_for_ignored_cards(client: TestClient, card: dict[str, Any]) -> None:
+    """A card without feedback counts as shown and nothing else."""
+    assert card["uuid"]
+    client.app.state.fhir_cds.audit.close()  # type: ignore[attr-defined]
+    counts = client.app.state.fhir_cds.store.counts()  # type: ignore[attr-defined]
+    assert counts
+    assert all(count.answered == 0 for count in counts)
+
+
+def test_acknowledged_feedback_survives_kill(tmp_path: Path) -> None:
+    """Twenty times: the service is killed under load, and every acknowledged item is in the store."""
+    database = tmp_path / "f.sqlite3"
+    environment = os.environ | {"FHIR_CDS_FEEDBACK_URL": f"sqlite:///{database}", "PYTHONPATH": str(ehr.ROOT)}
+    script = "import serve_small; serve_small.run()"
+    acknowledged: set[str] = set()
+    for turn in range(20):
+        process = subprocess.Popen(
+            [sys.executable, "-c", script], cwd=Path(__file__).parent, env=environment, stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        url = process.stdout.readline().decode().strip()
+        stop = time.monotonic() + 0.1
+        number = 0
+        while time.monotonic() < stop:
+            name = f"card-{turn}-{number}"
+            number += 1
+            if _post(url, name) == 200:
+                acknowledged.add(name)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+    with sqlite3.connect(database) as connection:
+        kept = {row[0] for row in connection.execute("SELECT card FROM fhir_cds_feedback")}
+    connection.close()
+    assert len(acknowledged) >= 20
+    assert acknowledged <= kept
+
+
+def _post(url: str, card: str) -> int:
+    """Return the status of one feedback item."""
+    item = {"card": card, "outcome": "overridden", "outcomeTimestamp": TIME}
+    data = codec.encode({"feedback": [item]})
+    call = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(call, timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code

@@ -1,0 +1,147 @@
+"""CDS Hooks checklist: security over HTTP (S) and time (T); the token itself is tested in tests/unit/server."""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ehr
+import pytest
+from joserfc import jws
+from joserfc.jwk import ECKey
+from starlette.testclient import TestClient
+
+ISS = "https://ehr.example.org"
+PUBLIC = "https://cds.example.org"
+SERVICE = "sarcoma-liver-metastases"
+PATIENT = "metachronous-leiomyosarcoma"
+NOW = 1_769_817_600.0
+KEY = ECKey.generate_key("P-384", {"kid": "k"})
+
+
+def token(path: str, jti: str) -> str:
+    """Return a token for one address."""
+    claims = {"iss": ISS, "aud": f"{PUBLIC}{path}", "iat": NOW - 5, "exp": NOW + 100, "jti": jti}
+    registry = jws.JWSRegistry(algorithms=["ES384"])
+    return jws.serialize_compact({"alg": "ES384", "kid": "k", "typ": "JWT"}, json.dumps(claims), KEY, registry=registry)
+
+
+@pytest.fixture
+def production(make_client: Callable[..., TestClient], tmp_path: Path) -> Callable[..., TestClient]:
+    """Return a factory of clients of the service in production mode."""
+    file = tmp_path / "jwks.json"
+    file.write_text(json.dumps({"keys": [KEY.as_dict(private=False)]}))
+    issuer = {"iss": ISS, "jwks_file": file}
+
+    def make(**settings: Any) -> TestClient:
+        return make_client(issuers=(issuer,), public_url=PUBLIC, **settings)
+
+    return make
+
+
+def headers(path: str, jti: str) -> dict[str, str]:
+    """Return the headers of an authenticated call."""
+    return {"authorization": f"Bearer {token(path, jti)}", "content-type": "application/json"}
+
+
+def test_s2_and_s3_calls_need_a_token(production: Callable[..., TestClient], client: TestClient) -> None:
+    """S2, S3: discovery, call and feedback need a token whose audience is the address called."""
+    service = production()
+    call = ehr.codec.encode(ehr.request(client, PATIENT, SERVICE))
+    for number, (method, path, content) in enumerate(
+        (
+            ("GET", "/cds-services", b""),
+            ("POST", f"/cds-services/{SERVICE}", call),
+            ("POST", f"/cds-services/{SERVICE}/feedback", b'{"feedback": []}'),
+        )
+    ):
+        assert service.request(method, path, content=content).status_code == 401
+        wrong = headers("/cds-services/other", f"w{number}")
+        assert service.request(method, path, content=content, headers=wrong).status_code == 401
+        answer = service.request(method, path, content=content, headers=headers(path, f"r{number}"))
+        assert answer.status_code in {200, 400}
+
+
+test_s2_authentication = test_s2_and_s3_calls_need_a_token
+test_s3_token_on_every_endpoint = test_s2_and_s3_calls_need_a_token
+test_b7_feedback_needs_the_token = test_s2_and_s3_calls_need_a_token
+
+
+def test_s9_bare_401_and_no_token_in_logs(
+    production: Callable[..., TestClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A refusal has no body; the log names the reason, never the token."""
+    bad = token("/cds-services", "x")[:-4] + "AAAA"
+    with caplog.at_level(logging.DEBUG):
+        answer = production().get("/cds-services", headers={"authorization": f"Bearer {bad}"})
+    assert (answer.status_code, answer.content) == (401, b"")
+    assert any(getattr(record, "reason", "") == "signature" for record in caplog.records)
+    assert bad not in caplog.text
+
+
+def test_s10_cors(make_client: Callable[..., TestClient], production: Callable[..., TestClient]) -> None:
+    """Listed origins may call, preflight included, and read errors too; others and `*` may not."""
+    origin = "https://app.example.org"
+    service = production(cors_origins=(origin,))
+    ask = {"origin": origin, "access-control-request-method": "POST"}
+    asked = ask | {"access-control-request-headers": "authorization,content-type"}
+    preflight = service.options(f"/cds-services/{SERVICE}", headers=asked)
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == origin
+    assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
+    refused = service.get("/cds-services", headers={"origin": origin})
+    assert refused.status_code == 401
+    assert refused.headers["access-control-allow-origin"] == origin
+    assert "access-control-allow-credentials" not in refused.headers
+    other = service.get("/cds-services", headers={"origin": "https://evil.example.org"})
+    assert "access-control-allow-origin" not in other.headers
+    assert "access-control-allow-origin" not in make_client().get("/cds-services", headers={"origin": origin}).headers
+
+
+def test_rate_limit(make_client: Callable[..., TestClient]) -> None:
+    """Beyond the rate a caller gets 429 with Retry-After."""
+    service = make_client(rate_per_minute=2)
+    statuses = [service.get("/cds-services").status_code for _ in range(3)]
+    assert statuses == [200, 200, 429]
+    assert int(service.get("/cds-services").headers["retry-after"]) > 0
+
+
+def test_no_patient_data_in_logs_metrics_or_store(
+    make_client: Callable[..., TestClient], caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """Planted values of the record reach neither logs nor metrics nor the store, in success or failure."""
+    service = make_client()
+    call = json.loads(ehr.codec.encode(ehr.request(service, PATIENT, SERVICE)).replace(b'"ada', b'"planted-ada'))
+    call["context"]["patientId"] = f"planted-{call['context']['patientId'].removeprefix('planted-')}"
+    text = json.dumps(call).replace("Patient/ada", "Patient/planted-ada")
+    broken = text.replace('"resourceType": "Condition"', '"resourceType": "Planted"', 1)
+    with caplog.at_level(logging.DEBUG):
+        statuses = [ehr.post(service, SERVICE, body.encode()).status_code for body in (text, broken, text[:-9])]
+    assert statuses[1:] == [400, 400]
+    service.app.state.fhir_cds.audit.close()  # type: ignore[attr-defined]
+    logged = "\n".join(
+        f"{record.getMessage()} {vars(record)}" for record in caplog.records if "fhir_cds" in record.name
+    )
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("*.sqlite3*"))
+    for place in (logged, service.get("/metrics").text, kept.decode("latin-1")):
+        assert "planted" not in place.lower()
+
+
+def test_t1_answers_in_time(client: TestClient) -> None:
+    """With full prefetch the answer takes less than 500 ms (the tenth of that, on most machines)."""
+    call = ehr.request(client, PATIENT, SERVICE)
+    ehr.post(client, SERVICE, call)
+    times = []
+    for _ in range(10):
+        started = time.perf_counter()
+        assert ehr.post(client, SERVICE, call).status_code == 200
+        times.append(time.perf_counter() - started)
+    assert sorted(times)[-2] < 0.5
+
+
+def test_t3_answers_are_not_stored(client: TestClient) -> None:
+    """An answer says that it must not be kept for another call."""
+    answer = ehr.post(client, SERVICE, ehr.request(client, PATIENT, SERVICE))
+    assert answer.headers["cache-control"] == "no-store"
