@@ -80,7 +80,7 @@ def careplan(applied: Applied, *, merge_nested: bool = False) -> dict[str, Any]:
     for name in ("title", "description"):
         if applied.plan.get(name):
             made[name] = applied.plan[name]
-    made |= _links(applied)
+    made |= _links(applied, "created")
     if goal_references:
         made["goal"] = goal_references
     made["activity"] = [{"reference": {"reference": reference}}]
@@ -101,18 +101,19 @@ def request_group(applied: Applied, parts: _Parts, *, merge_nested: bool) -> dic
     made |= {"status": applied.context.get("status", "draft"), "intent": applied.context.get("intent", "proposal")}
     if applied.plan.get("priority"):
         made["priority"] = applied.plan["priority"]
-    made |= _links(applied)
+    made |= _links(applied, "authoredOn")
     actions = list(_actions(applied.actions, parts, merge_nested=merge_nested))
     if actions:
         made["action"] = actions
     return made
 
 
-def _links(applied: Applied) -> dict[str, Any]:
-    """Return subject, encounter, date and author of a CarePlan or RequestGroup."""
+def _links(applied: Applied, date: str) -> dict[str, Any]:
+    """Return subject, encounter, date (under its element's name) and author of a CarePlan or RequestGroup."""
     links: dict[str, Any] = {"subject": {"reference": applied.subject}}
     if "encounter" in applied.context:
         links["encounter"] = {"reference": applied.context["encounter"]}
+    links[date] = applied.now
     author = applied.context.get("practitioner") or applied.context.get("organization")
     if author:
         links["author"] = {"reference": author}

@@ -39,6 +39,7 @@ def test_al_01_careplan_and_request_group() -> None:
         assert made["encounter"] == {"reference": "Encounter/e"}
         assert made["author"] == {"reference": "Practitioner/d"}
     assert careplan["title"] == "T"
+    assert careplan["created"] == group["authoredOn"] == NOW
 
 
 def test_al_02_r5_bundle_starts_with_the_group() -> None:
