@@ -6,21 +6,18 @@ Unknown answers say what is missing and what is met so far, failed ones say so: 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from fhir_cds.cards import markdown, suggestions, words
+from fhir_cds.cards import detail, markdown, suggestions, words
 from fhir_cds.cards.decisions import Decision, Item, decisions
-from fhir_cds.cards.facts import Facts
+from fhir_cds.cards.facts import Facts, coded_text
 from fhir_cds.cards.messages import SUMMARY_LIMIT, Card, Coding, Link, OverrideReason, Source, Suggestion
 from fhir_cds.fhir import ids
-from fhir_cds.reasoning.outcome import Applied, Json, Reason, Verdict, Visit
+from fhir_cds.reasoning.outcome import Applied, Json, Verdict
 
 LIMIT: Final = 7
-_VISIT_ORDER: Final = ("overdue", "due", "booked", "scheduled")
-_VISITS_SHOWN: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +41,14 @@ class Projection:
 
 def cards_from(applied: Sequence[Applied], projection: Projection) -> tuple[Card, ...]:
     """Return the cards of the plans applied to one patient; none when nothing applies and nothing is in question."""
-    found = _chosen(applied, projection)
-    head, rest = (found, []) if len(found) <= LIMIT else (found[: LIMIT - 1], found[LIMIT - 1 :])
+    head, rest = _split(_chosen(applied, projection))
     cards = [_card(decision, projection) for decision in head]
     return (*cards, _rest(rest, projection)) if rest else tuple(cards)
+
+
+def _split(found: list[Decision]) -> tuple[list[Decision], list[Decision]]:
+    """Return the decisions with a card of their own, and those that share the last one."""
+    return (found, []) if len(found) <= LIMIT else (found[: LIMIT - 1], found[LIMIT - 1 :])
 
 
 def _chosen(applied: Sequence[Applied], projection: Projection) -> list[Decision]:
@@ -68,7 +69,7 @@ def _card(decision: Decision, projection: Projection) -> Card:
     return Card(
         uuid=_uuid(decision, projection),
         summary=markdown.fit(_summary(decision), SUMMARY_LIMIT),
-        detail=_detail(decision, projection),
+        detail=_body(decision, projection),
         indicator=decision.indicator,
         source=_source(decision),
         suggestions=tuple(choices) or None,
@@ -81,21 +82,35 @@ def _card(decision: Decision, projection: Projection) -> Card:
 def _rest(found: Sequence[Decision], projection: Projection) -> Card:
     """Return the one card that holds what is beyond the limit, so that nothing is lost."""
     first = found[0]
+    choices = [choice for decision in found for choice in _suggestions(decision, projection)]
     return Card(
-        uuid=ids.stable_uuid("card", projection.seed, *(_key(decision) for decision in found)),
+        uuid=_rest_uuid(found, projection),
         summary=markdown.fit(words.MORE_SUMMARY.format(count=len(found)), SUMMARY_LIMIT),
         detail="\n\n".join(
-            markdown.section(markdown.escape(_summary(decision)), _detail(decision, projection)) for decision in found
+            markdown.section(markdown.escape(_summary(decision)), _body(decision, projection)) for decision in found
         ),
         indicator=first.indicator,
         source=_source(first),
+        suggestions=tuple(choices) or None,
+        selection_behavior="any" if choices else None,
+        override_reasons=projection.override_reasons or None if choices else None,
     )
+
+
+def _rest_uuid(found: Sequence[Decision], projection: Projection) -> str:
+    """Return the uuid of the card that several decisions share."""
+    return ids.stable_uuid("card", projection.seed, *(_key(decision) for decision in found))
+
+
+def _body(decision: Decision, projection: Projection) -> str:
+    """Return the body of a decision's card."""
+    return detail.detail(decision, projection.facts, projection.gaps, _summary(decision))
 
 
 def _summary(decision: Decision) -> str:
     """Return what the card says in one sentence."""
     if decision.applicable:
-        visit = _next_visit(decision.visits)
+        visit = detail.next_visit(decision.visits)
         if visit is not None:
             return words.DUE_SUMMARY.format(
                 subject=decision.title,
@@ -109,109 +124,10 @@ def _summary(decision: Decision) -> str:
     if decision.failed or decision.failures:
         return words.FAILED_SUMMARY.format(subject=decision.title)
     if decision.unknown:
-        count = len(_missing(decision))
+        count = len(detail.missing(decision))
         template = words.MISSING_SUMMARY if count else words.UNDECIDED_SUMMARY
         return template.format(subject=decision.title, count=count)
     return words.OPEN_SUMMARY.format(subject=decision.title)
-
-
-def _detail(decision: Decision, projection: Projection) -> str:
-    """Return the body of the card: what applies, the schedule, why, what is missing, what is open, what failed."""
-    facts = projection.facts
-    why = _table_of(facts, (reason for item in decision.applicable for reason in item.action.outcome.because))
-    met = _table_of(facts, (reason for item in decision.unknown for reason in item.action.outcome.because))
-    parts = (
-        ("", "\n\n".join(_statement(item) for item in decision.applicable)),
-        (words.SCHEDULE, _schedule(decision.visits)),
-        (words.WHY, why),
-        (words.MISSING, _missing_table(decision, facts)),
-        ("", "\n\n".join(_statement(item) for item in decision.unknown) if not decision.applicable else ""),
-        (words.MET, met if not decision.applicable else ""),
-        (words.OPEN, markdown.bullets(_line(item) for item in decision.open_questions)),
-        (words.BACKGROUND, markdown.bullets(_line(item) for item in decision.background)),
-        (words.FAILED, markdown.bullets(_failures(decision))),
-        (words.INCOMPLETE, markdown.bullets(markdown.escape(gap) for gap in projection.gaps)),
-    )
-    return "\n\n".join(markdown.section(title, body) if title else body for title, body in parts if body)
-
-
-def _statement(item: Item) -> str:
-    """Return a recommendation: title, what it says, grade, vote and citation."""
-    lines = [f"**{markdown.escape(item.title)}**"]
-    lines += [markdown.escape(item.text)] if item.text and item.text != item.title else []
-    return "\n\n".join([*lines, item.evidence.line()])
-
-
-def _line(item: Item) -> str:
-    """Return a recommendation on one line."""
-    return f"{markdown.escape(item.text or item.title)} — {item.evidence.line()}"
-
-
-def _table_of(facts: Facts, reasons: Iterable[Reason]) -> str:
-    """Return the table of facts, "" when there are none."""
-    named = [reason for reason in reasons if reason.fact is not None]
-    rows = list(facts.rows(named))
-    return markdown.table((words.FACT, words.VALUE, words.DATE, words.RECORD), rows) if rows else ""
-
-
-def _missing(decision: Decision) -> list[tuple[str, list[str]]]:
-    """Return each missing fact with the numbers of the recommendations it would decide, the most useful first."""
-    counts: Counter[str] = Counter()
-    decides: dict[str, list[str]] = {}
-    for item in decision.unknown:
-        for fact in item.action.outcome.missing:
-            counts[fact] += 1
-            decides.setdefault(fact, []).append(item.evidence.number or item.title)
-    return sorted(decides.items(), key=lambda pair: (-counts[pair[0]], pair[0]))
-
-
-def _missing_table(decision: Decision, facts: Facts) -> str:
-    """Return the table of missing facts, "" when nothing is missing."""
-    rows = [
-        (markdown.escape(facts.text(fact)), markdown.escape(", ".join(numbers))) for fact, numbers in _missing(decision)
-    ]
-    return markdown.table((words.FACT, words.DECIDES), rows) if rows else ""
-
-
-def _failures(decision: Decision) -> list[str]:
-    """Return one line per failure: which recommendation, and what the issue says (it names places, not values)."""
-    issues = [
-        f"{markdown.escape(item.title)}: {markdown.escape(_issue(issue))}"
-        for item in decision.failed
-        for issue in (item.action.outcome.issues or ({"code": "processing"},))
-    ]
-    return list(dict.fromkeys([*issues, *(markdown.escape(_issue(issue)) for issue in decision.failures)]))
-
-
-def _issue(issue: Json) -> str:
-    """Return the text of an OperationOutcome issue."""
-    details = issue.get("details", {})
-    return str(issue.get("diagnostics") or details.get("text") or issue.get("code"))
-
-
-def _next_visit(visits: Sequence[Visit]) -> Visit | None:
-    """Return the visit to talk about: overdue, else due, else the next one."""
-    open_visits = [visit for visit in visits if visit.status in _VISIT_ORDER]
-    return min(open_visits, key=lambda v: (_VISIT_ORDER.index(v.status), v.earliest), default=None)
-
-
-def _schedule(visits: Sequence[Visit]) -> str:
-    """Return the table of the last visits done and the next ones."""
-    done = [visit for visit in visits if visit.status not in _VISIT_ORDER]
-    ahead = [visit for visit in visits if visit.status in _VISIT_ORDER]
-    shown = (*done[-2:], *ahead[:_VISITS_SHOWN])
-    rows = [
-        (
-            str(visit.number),
-            markdown.escape(visit.phase),
-            words.RANGE.format(visit.earliest, visit.latest),
-            markdown.escape(words.VISIT_STATUS.get(visit.status, visit.status)),
-            ", ".join(markdown.code(ref) for ref in visit.resources),
-        )
-        for visit in shown
-    ]
-    head = (words.VISIT, words.PHASE, words.WINDOW, words.STATUS, words.RECORD)
-    return markdown.table(head, rows) if rows else ""
 
 
 def _suggestions(decision: Decision, projection: Projection) -> list[Suggestion]:
@@ -238,10 +154,15 @@ def _orders(item: Item, created: Sequence[Json], seed: str) -> list[Suggestion]:
     behaviour = item.action.values.get("selectionBehavior", "all")
     if suggestions.SELECTION.get(str(behaviour)) == "at-most-one" or behaviour in {"any", "one-or-more"}:
         return [
-            suggestions.suggestion(seed, f"{item.title}: {words.ORDERS} {number}", [resource])
+            suggestions.suggestion(f"{seed}|{number}", _ordered([resource], item), [resource])
             for number, resource in enumerate(created, start=1)
         ]
-    return [suggestions.suggestion(seed, item.title, created)]
+    return [suggestions.suggestion(seed, _ordered(created, item), created)]
+
+
+def _ordered(created: Sequence[Json], item: Item) -> str:
+    """Return what is ordered, for a suggestion's label; the recommendation's title where the orders have no text."""
+    return "; ".join(dict.fromkeys(filter(None, map(coded_text, created)))) or item.title
 
 
 def _links(decision: Decision) -> list[Link]:
@@ -295,10 +216,14 @@ def _uuid(decision: Decision, projection: Projection) -> str:
 
 def recommendations_of(applied: Sequence[Applied], projection: Projection) -> dict[str, tuple[str, ...]]:
     """Return, by card uuid, the recommendations (`source:number`) that apply in it: what feedback is counted by."""
-    found = {}
-    for decision in _chosen(applied, projection):
-        items = (item for item in decision.items if item.verdict is Verdict.APPLICABLE)
-        found[_uuid(decision, projection)] = tuple(
-            f"{item.evidence.source}:{item.evidence.number}" for item in items if item.evidence.number
-        )
+    head, rest = _split(_chosen(applied, projection))
+    found = {_uuid(decision, projection): _numbers(decision) for decision in head}
+    if rest:
+        found[_rest_uuid(rest, projection)] = tuple(number for decision in rest for number in _numbers(decision))
     return found
+
+
+def _numbers(decision: Decision) -> tuple[str, ...]:
+    """Return the recommendations that apply in a decision, as `source:number`."""
+    items = (item for item in decision.items if item.verdict is Verdict.APPLICABLE)
+    return tuple(f"{item.evidence.source}:{item.evidence.number}" for item in items if item.evidence.number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -33,6 +34,11 @@ DATES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """Elements that date a resource clinically, best first (R4)."""
 
 _DEFAULT_DATES: Final = ("date", "recorded", "authoredOn", "issued")
+_TAG: Final = re.compile(
+    r" \((disorder|procedure|finding|situation|observable entity|regime/therapy|morphologic abnormality|substance)\)$"
+)
+"""The semantic tag at the end of a SNOMED CT fully specified name: not for readers."""
+
 _CODES: Final = ("code", "vaccineCode", "medicationCodeableConcept", "type")
 _LONGEST_LIST: Final = 4
 
@@ -49,16 +55,21 @@ class Facts:
         return self.texts.get(fact, readable(fact))
 
     def rows(self, reasons: Iterable[Reason]) -> Iterator[tuple[str, str, str, str]]:
-        """Yield name (the define's, in the content's words), value, date and resources of each fact, escaped."""
-        seen: set[str] = set()
+        """Yield name (the define's, in the content's words), value, date and resources of each fact, escaped.
+
+        Two defines of one fact with the same value stand once.
+        """
+        seen: set[tuple[str, str]] = set()
         for reason in reasons:
-            if reason.define in seen or reason.value is None:
+            shown = self.value(reason)
+            keys = {(reason.define, ""), (reason.fact or reason.define, shown)}
+            if reason.value is None or seen & keys:
                 continue
-            seen.add(reason.define)
+            seen |= keys
             dates = sorted({when for ref in reason.resources if (when := dated(self.resources.get(ref)))})
             yield (
                 markdown.escape(reason.define),
-                markdown.escape(self.value(reason)),
+                markdown.escape(shown),
                 markdown.escape(dates[0] if len(dates) < 2 else words.RANGE.format(dates[0], dates[-1]))
                 if dates
                 else "",
@@ -140,4 +151,5 @@ def concept_text(concept: Json) -> str:
     """Return text, else the first display, else the first code of a CodeableConcept (or Coding)."""
     codings: Sequence[Json] = concept.get("coding") or concept.get("codes") or (concept,)
     found = concept.get("text") or next((coding["display"] for coding in codings if coding.get("display")), None)
-    return str(found or next((coding["code"] for coding in codings if coding.get("code")), ""))
+    text = str(found or next((coding["code"] for coding in codings if coding.get("code")), ""))
+    return _TAG.sub("", text)

@@ -27,7 +27,6 @@ VISIT: Final = "Visit"
 PHASE: Final = "Phase"
 WINDOW: Final = "Window"
 STATUS: Final = "Status"
-ORDERS: Final = "Orders"
 
 RANGE: Final = "{} to {}"
 YES: Final = "yes"

@@ -194,8 +194,12 @@ def test_order_is_urgency_then_strength() -> None:
 
 def test_at_most_seven_and_nothing_lost() -> None:
     """Beyond seven the last card holds the rest."""
-    applied = [b.group(b.strategy(f"s{n}"), b.leaf(b.rule(str(n)), b.YES)) for n in range(9)]
+    applied = [b.group(b.strategy(f"s{n}"), b.leaf(b.rule(str(n)), b.YES, resource=ORDER)) for n in range(9)]
     made = cards(*applied)
+    assert sum(len(card.suggestions or ()) for card in made) == 9
+    behind = recommendations_of(applied, PROJECTION)
+    assert {card.uuid for card in made} == behind.keys()
+    assert sum(len(numbers) for numbers in behind.values()) == 9
     assert len(made) == LIMIT
     assert made[-1].summary == "3 further topics"
     everything = "\n".join(detail(card) for card in made)

@@ -1,0 +1,113 @@
+"""The body of a card in GFM: what applies, the schedule, why, what is missing, what is open, what failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from fhir_cds.cards import markdown, words
+from fhir_cds.cards.decisions import Decision, Item
+from fhir_cds.cards.facts import Facts
+from fhir_cds.reasoning.outcome import Json, Reason, Visit
+
+_VISIT_ORDER: Final = ("overdue", "due", "booked", "scheduled")
+_VISITS_SHOWN: Final = 8
+
+
+def detail(decision: Decision, facts: Facts, gaps: Iterable[str], summary: str) -> str:
+    """Return the body of the card: what applies, the schedule, why, what is missing, what is open, what failed."""
+    why = _table_of(facts, (reason for item in decision.applicable for reason in item.action.outcome.because))
+    met = _table_of(facts, (reason for item in decision.unknown for reason in item.action.outcome.because))
+    parts = (
+        ("", "\n\n".join(_statement(item, titled=item.title != summary) for item in decision.applicable)),
+        (words.SCHEDULE, _schedule(decision.visits)),
+        (words.WHY, why),
+        (words.MISSING, _missing_table(decision, facts)),
+        ("", "\n\n".join(_statement(item) for item in decision.unknown) if not decision.applicable else ""),
+        (words.MET, met if not decision.applicable else ""),
+        (words.OPEN, markdown.bullets(_line(item) for item in decision.open_questions)),
+        (words.BACKGROUND, markdown.bullets(_line(item) for item in decision.background)),
+        (words.FAILED, markdown.bullets(_failures(decision))),
+        (words.INCOMPLETE, markdown.bullets(markdown.escape(gap) for gap in gaps)),
+    )
+    return "\n\n".join(markdown.section(title, body) if title else body for title, body in parts if body)
+
+
+def _statement(item: Item, *, titled: bool = True) -> str:
+    """Return a recommendation: title (unless it is the card's summary), what it says, grade, vote and citation."""
+    lines = [f"**{markdown.escape(item.title)}**"] if titled else []
+    lines += [markdown.escape(item.text)] if item.text and item.text != item.title else []
+    return "\n\n".join([*lines, item.evidence.line()])
+
+
+def _line(item: Item) -> str:
+    """Return a recommendation on one line."""
+    return f"{markdown.escape(item.text or item.title)} — {item.evidence.line()}"
+
+
+def _table_of(facts: Facts, reasons: Iterable[Reason]) -> str:
+    """Return the table of facts, "" when there are none."""
+    named = [reason for reason in reasons if reason.fact is not None]
+    rows = list(facts.rows(named))
+    return markdown.table((words.FACT, words.VALUE, words.DATE, words.RECORD), rows) if rows else ""
+
+
+def missing(decision: Decision) -> list[tuple[str, list[str]]]:
+    """Return each missing fact with the numbers of the recommendations it would decide, the most useful first."""
+    counts: Counter[str] = Counter()
+    decides: dict[str, list[str]] = {}
+    for item in decision.unknown:
+        for fact in item.action.outcome.missing:
+            counts[fact] += 1
+            decides.setdefault(fact, []).append(item.evidence.number or item.title)
+    return sorted(decides.items(), key=lambda pair: (-counts[pair[0]], pair[0]))
+
+
+def _missing_table(decision: Decision, facts: Facts) -> str:
+    """Return the table of missing facts, "" when nothing is missing."""
+    rows = [
+        (markdown.escape(facts.text(fact)), markdown.escape(", ".join(numbers))) for fact, numbers in missing(decision)
+    ]
+    return markdown.table((words.FACT, words.DECIDES), rows) if rows else ""
+
+
+def _failures(decision: Decision) -> list[str]:
+    """Return one line per failure: which recommendation, and what the issue says (it names places, not values)."""
+    issues = [
+        f"{markdown.escape(item.title)}: {markdown.escape(_issue(issue))}"
+        for item in decision.failed
+        for issue in (item.action.outcome.issues or ({"code": "processing"},))
+    ]
+    return list(dict.fromkeys([*issues, *(markdown.escape(_issue(issue)) for issue in decision.failures)]))
+
+
+def _issue(issue: Json) -> str:
+    """Return the text of an OperationOutcome issue."""
+    details = issue.get("details", {})
+    return str(issue.get("diagnostics") or details.get("text") or issue.get("code"))
+
+
+def next_visit(visits: Sequence[Visit]) -> Visit | None:
+    """Return the visit to talk about: overdue, else due, else the next one."""
+    open_visits = [visit for visit in visits if visit.status in _VISIT_ORDER]
+    return min(open_visits, key=lambda v: (_VISIT_ORDER.index(v.status), v.earliest), default=None)
+
+
+def _schedule(visits: Sequence[Visit]) -> str:
+    """Return the table of the last visits done and the next ones."""
+    done = [visit for visit in visits if visit.status not in _VISIT_ORDER]
+    ahead = [visit for visit in visits if visit.status in _VISIT_ORDER]
+    shown = (*done[-2:], *ahead[:_VISITS_SHOWN])
+    rows = [
+        (
+            str(visit.number),
+            markdown.escape(visit.phase),
+            words.RANGE.format(visit.earliest, visit.latest),
+            markdown.escape(words.VISIT_STATUS.get(visit.status, visit.status)),
+            ", ".join(markdown.code(ref) for ref in visit.resources),
+        )
+        for visit in shown
+    ]
+    head = (words.VISIT, words.PHASE, words.WINDOW, words.STATUS, words.RECORD)
+    return markdown.table(head, rows) if rows else ""
