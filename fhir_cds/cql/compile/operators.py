@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from fhir_cds.cql.compile.context import Compiler, Handler
@@ -207,6 +208,11 @@ def message(c: Compiler, node: Node) -> Step[Expr]:
     return _call(c, "Message", parts, [], node.type or parts[0].type)
 
 
+def timezone(c: Compiler, node: Node) -> Step[Expr]:
+    """Compile TimezoneFrom, the name of TimezoneOffsetFrom before CQL 1.4."""
+    return operator(c, replace(node, kind="TimezoneOffsetFrom"))
+
+
 def length(c: Compiler, node: Node) -> Step[Expr]:
     """Compile Length: of a null list it is 0, of a null text null."""
     operand: Expr = yield c.visit(node["operand"])
@@ -235,6 +241,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "First": ordered,
     "Last": ordered,
     "Length": length,
+    "TimezoneFrom": timezone,
     "MaxValue": bound,
     "MinValue": bound,
     "Message": message,

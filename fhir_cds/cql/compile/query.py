@@ -7,7 +7,7 @@ from typing import Final
 
 from fhir_cds.cql.compile.context import MAX_DEPTH, Compiler, Handler
 from fhir_cds.cql.compile.emit import Expr, Line
-from fhir_cds.cql.compile.structure import primitive_value, step
+from fhir_cds.cql.compile.structure import path_segments, primitive_value, step
 from fhir_cds.cql.elm import ElmLibrary, Node
 from fhir_cds.cql.modelinfo import primitive_of
 from fhir_cds.cql.runtime import OPERATORS
@@ -261,7 +261,7 @@ def sort_rows(c: Compiler, items: tuple[Node, ...], result: str, item_type: Type
         c.scope = {**outer_scope, ("sort", ""): element, ("alias", "$this"): element, ("current", ""): element}
         if item.kind == "ByColumn":
             key = element
-            for segment in item["path"].split("."):
+            for segment in path_segments(item_type, item["path"]):
                 key = step(c, key, segment, item.type, None)
         else:
             key = yield c.visit(item["expression"])

@@ -100,16 +100,17 @@ def _known_codes(codes: Expr) -> tuple[Code, ...] | None:
     """Return the codes of a constant, or None."""
     if not codes.constant:
         return None
-    values = codes.value if isinstance(codes.value, list) else [codes.value]
-    found: list[Code] = []
-    for value in values:
-        if isinstance(value, Concept):
-            found += value.codes
-        elif isinstance(value, Code):
-            found.append(value)
-        else:
-            return None
-    return tuple(found)
+    found = single_codes(codes.value)
+    return tuple(found) if all(isinstance(code, Code) for code in found) else None
+
+
+def single_codes(value: Any) -> list[Any]:
+    """Return the codes in a code, a concept, or (nested) lists of them; translators wrap lists in lists."""
+    if isinstance(value, list):
+        return [code for item in value for code in single_codes(item)]
+    if isinstance(value, Concept):
+        return list(value.codes)
+    return [] if value is None else [value]
 
 
 def _plain_code(kind: Named, path: str) -> bool:
@@ -176,11 +177,7 @@ def filter_codes(state: Any, resources: list[Any], read: Read, codes: Any) -> li
         if wanted is None:
             raise LookupError(f"the value set {codes.id} is not among those given")
     else:
-        items = codes if isinstance(codes, list) else [codes]
-        parts = [
-            each for item in items if item is not None for each in (item.codes if isinstance(item, Concept) else [item])
-        ]
-        wanted = {(each.system, each.code) if isinstance(each, Code) else (None, each) for each in parts}
+        wanted = {(c.system, c.code) if isinstance(c, Code) else (None, c) for c in single_codes(codes)}
     state.spend(len(resources))
     return [resource for resource in resources if any(pair in wanted for pair in read(resource))]
 

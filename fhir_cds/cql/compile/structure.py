@@ -202,7 +202,7 @@ def access(c: Compiler, node: Node, wanted: Type | None) -> Step[Expr]:
         source = c.scoped("alias", node["scope"])
     else:
         raise c.fail("a property without source or scope")
-    segments = node["path"].split(".")
+    segments = path_segments(source.type, node["path"])
     for index, segment in enumerate(segments):
         last = index == len(segments) - 1
         declared = node.type if last else None
@@ -218,6 +218,11 @@ def access(c: Compiler, node: Node, wanted: Type | None) -> Step[Expr]:
     if source.type is None and node.type is not None:
         source = Expr(source.text, node.type, source.nullable, source.value, source.field)
     return source
+
+
+def path_segments(kind: Type | None, path: str) -> list[str]:
+    """Return the steps of a path; the element of a tuple may have dots in its name."""
+    return [path] if isinstance(kind, TupleOf) and kind.element(path) is not None else path.split(".")
 
 
 def step(c: Compiler, source: Expr, name: str, declared: Type | None, wanted: Type | None) -> Expr:

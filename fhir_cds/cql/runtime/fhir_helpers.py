@@ -11,6 +11,7 @@ from fhir_cds.cql.modelinfo import primitive_of
 from fhir_cds.cql.runtime.clinical import Code, Concept, ValueSet
 from fhir_cds.cql.runtime.fhir import UNITS, Typed, primitive, to_datetime, to_decimal
 from fhir_cds.cql.runtime.interval import Interval
+from fhir_cds.cql.runtime.interval_ops import construct
 from fhir_cds.cql.runtime.message import MessageError
 from fhir_cds.cql.runtime.quantity import Quantity, Ratio
 
@@ -52,28 +53,28 @@ def quantity_to_interval(value: Json | None) -> Interval | None:
     """ToInterval(Quantity): the comparator becomes a bound."""
     if value is None:
         return None
-    comparator = value.get("comparator")
+    comparator, plain = value.get("comparator"), _quantity(value)
     if comparator in ("<", "<="):
-        return Interval(None, _quantity(value), True, comparator == "<=", "Quantity")
+        return Interval(None, plain, True, comparator == "<=", "Quantity")
     if comparator in (">", ">="):
-        return Interval(_quantity(value), None, comparator == ">=", True, "Quantity")
-    plain = to_quantity(value)
+        return Interval(plain, None, comparator == ">=", True, "Quantity")
     return Interval(plain, plain, True, True, "Quantity")
 
 
 def period_to_interval(state: Any, value: Json | None) -> Interval | None:
-    """ToInterval(Period)."""
+    """ToInterval(Period): without start it is unknown when, without end it is ongoing; ValueError for end before start."""
     if value is None:
         return None
     low, high = to_datetime(state, value.get("start")), to_datetime(state, value.get("end"))
-    return Interval(low, high, True, True, "DateTime")
+    return construct(low, high, low is not None, True, "DateTime")
 
 
 def range_to_interval(value: Json | None) -> Interval | None:
-    """ToInterval(Range)."""
-    if value is None:
+    """ToInterval(Range): a missing side is unknown; raises ValueError when it ends before it starts."""
+    if value is None or (value.get("low") is None and value.get("high") is None):
         return None
-    return Interval(to_quantity(value.get("low")), to_quantity(value.get("high")), True, True, "Quantity")
+    low, high = to_quantity(value.get("low")), to_quantity(value.get("high"))
+    return construct(low, high, low is not None, high is not None, "Quantity")
 
 
 def to_ratio(value: Json | None) -> Ratio | None:
