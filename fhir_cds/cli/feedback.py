@@ -46,9 +46,10 @@ def report(
     form: Annotated[Form, typer.Option("--format", help="Output.")] = Form.TEXT,
 ) -> None:
     """Print acceptance and override rates per recommendation, with the reasons given."""
+    first = _day(since)
     store = Store(load_settings(config).feedback_url)
     try:
-        counts = store.counts(_day(since))
+        counts = store.counts(first)
     finally:
         store.close()
     if form is Form.CSV:

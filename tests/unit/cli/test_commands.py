@@ -30,8 +30,9 @@ def content() -> Loaded:
 
 
 @pytest.fixture(autouse=True)
-def loaded_once(content: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let commands that name no content use the content already loaded."""
+def loaded_once(content: Loaded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let commands that name no content use the content already loaded, and no command write into the checkout."""
+    monkeypatch.setenv("FHIR_CDS_FEEDBACK_URL", f"sqlite:///{tmp_path}/feedback.sqlite3")
     load = options.load
     monkeypatch.setattr(options, "load", lambda folders: content if not folders else load(folders))
 
