@@ -46,7 +46,7 @@ _PROFILES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def file_names(content: Content) -> Iterator[Remark]:
-    """C001: a file is called <ResourceType>-<id>.json, a service <id>.json or <id>-<hook>.json."""
+    """C001: a file is called ResourceType-id.json, a service id.json or id-hook.json."""
     for file in content.files:
         wanted = f"{file.kind}-{file.document.get('id')}.json"
         if file.path.name != wanted:
@@ -58,7 +58,7 @@ def file_names(content: Content) -> Iterator[Remark]:
 
 
 def urls(content: Content) -> Iterator[Remark]:
-    """C002: the canonical is base/<ResourceType>/<id>, the name PascalCase."""
+    """C002: the canonical is base/ResourceType/id, the name PascalCase."""
     for file in content.files:
         if file.kind == "NamingSystem":
             continue
