@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Verdict
+from fhir_cds.reasoning.outcome import Applied, AppliedAction, Verdict
 
 
 def walk(actions: Iterable[AppliedAction]) -> Iterator[AppliedAction]:
@@ -47,8 +47,3 @@ def map_plans(applied: Applied, change: Callable[[Applied], Applied]) -> Applied
         return action if action.nested is None else replace(action, nested=map_plans(action.nested, change))
 
     return change(replace(applied, actions=rebuild(applied.actions, inner)))
-
-
-def all_issues(applied: Applied) -> tuple[Json, ...]:
-    """Return the issues of one plan: its own and those of its actions, not those of nested plans."""
-    return (*applied.issues, *(issue for action in walk(applied.actions) for issue in action.outcome.issues))
