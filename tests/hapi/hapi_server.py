@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -98,9 +99,10 @@ def _run(command: list[str]) -> None:
 
 
 def main() -> None:
-    """Run a server until interrupted."""
+    """Run a server until interrupted or terminated."""
     if reason := missing_tools():
         sys.exit(reason)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with running() as base:
         sys.stdout.write(f"{base}\n")
         sys.stdout.flush()

@@ -11,8 +11,6 @@ import ca.uhn.fhir.jpa.config.HibernatePropertiesProvider;
 import ca.uhn.fhir.jpa.config.r4.JpaR4Config;
 import ca.uhn.fhir.jpa.config.util.HapiEntityManagerFactoryUtil;
 import ca.uhn.fhir.jpa.config.util.ResourceCountCacheUtil;
-import ca.uhn.fhir.jpa.dao.FulltextSearchSvcImpl;
-import ca.uhn.fhir.jpa.dao.IFulltextSearchSvc;
 import ca.uhn.fhir.jpa.dao.search.HSearchSortHelperImpl;
 import ca.uhn.fhir.jpa.dao.search.IHSearchSortHelper;
 import ca.uhn.fhir.jpa.model.config.PartitionSettings;
@@ -81,11 +79,6 @@ public class StorageConfig {
   @Bean
   IBinaryStorageSvc binaryStorage() {
     return new DatabaseBinaryContentStorageSvcImpl();
-  }
-
-  @Bean
-  IFulltextSearchSvc fullTextSearchSvc() {
-    return new FulltextSearchSvcImpl();
   }
 
   @Bean

@@ -1,0 +1,56 @@
+"""One HAPI FHIR server for the session, with the project's content in it."""
+
+import os
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import hapi_server
+from peer import Server
+
+from fhir_cds.server import state
+from fhir_cds.server.state import Loaded
+
+ROOT = Path(__file__).parents[2]
+ABSENT = hapi_server.missing_tools()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave these tests out, and say so, where there is no Java or Maven; never where a build server runs them."""
+    mine = [item for item in items if item.get_closest_marker("hapi")]
+    if not mine or ABSENT is None:
+        return
+    if os.environ.get("CI"):
+        raise pytest.UsageError(ABSENT)
+    items[:] = [item for item in items if item not in mine]
+    config.hook.pytest_deselected(items=mine)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what was left out."""
+    if ABSENT is not None:
+        terminalreporter.write_line(ABSENT)
+
+
+@pytest.fixture(scope="session")
+def content() -> Loaded:
+    """Return the project's content, compiled once."""
+    return state.load((ROOT,), lambda: datetime(2026, 1, 31, tzinfo=UTC))
+
+
+@pytest.fixture(scope="session")
+def hapi() -> Iterator[Server]:
+    """Return a HAPI server that is empty at first."""
+    with hapi_server.running() as base:
+        yield Server(base)
+
+
+@pytest.fixture(scope="session")
+def published(hapi: Server, content: Loaded) -> Server:
+    """Return the server with our content in it."""
+    hapi.put(content.knowledge.registry)
+    return hapi
