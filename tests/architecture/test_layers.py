@@ -20,7 +20,6 @@ LONGER = {
     "cql/runtime/ucum_units.py": "the table of units",
     "cql/compile/structure.py": "one handler per structural node kind",
     "cql/fhirpath/compile.py": "one handler per FHIRPath construct",
-    "cards/cards.py": "cards of one applied plan, in the order they are shown",
 }
 """Modules that may be longer, each with its reason; none may be twice as long."""
 
