@@ -3,13 +3,13 @@
 ::
 
     FhirCdsError
-    ├── ContentError          the content does not load: canonical, define, value set, ELM (500 at start, 422 on request)
+    ├── ContentError          the content does not load: canonical, define, value set (500 at start, 422 on request)
     │   └── ElmError          an ELM library that cannot be compiled: names library, define, locator
     ├── InputError            what the caller sent is wrong: not JSON, not a Bundle, two patients … (400, exit code 2)
     │   ├── NotFoundError     the thing asked for by name is not here (404)
     │   └── MissingDataError  needed data was neither sent nor can be read (412)
     ├── FhirServerError       a FHIR server answered wrongly or not at all: keeps its status (502, or 412 by caller)
-    └── EvaluationError       a define failed while evaluated: names library, define, locator (an outcome, never silence)
+    └── EvaluationError       a define failed: names library, define, locator (an outcome, never silence)
         └── BudgetError       the step budget of an evaluation was used up
 
 Messages never hold patient data or tokens: they name places (parameter, resource type, FHIRPath, define), not values.
