@@ -1,0 +1,103 @@
+"""Real requests, broken in many ways: never a 5xx, never a hang, never an invalid answer. The seed is fixed."""
+
+import copy
+import random
+from typing import Any
+
+import ehr
+import pytest
+from starlette.testclient import TestClient
+
+from fhir_cds.fhir import codec
+
+SERVICE = "sarcoma-liver-metastases"
+STRANGE: tuple[Any, ...] = (
+    None,
+    True,
+    0,
+    -1,
+    10**30,
+    "",
+    "x",
+    "\u0000\U0001f600",
+    "2026-13-45",
+    [],
+    {},
+    [None],
+    [[[]]],
+    {"resourceType": "Patient", "id": "somebody-else"},
+    {"resourceType": "Bundle"},
+    {"reference": "Patient/somebody-else"},
+    {"coding": "x"},
+    {"coding": [{"system": 1, "code": []}]},
+)
+ALLOWED = {200, 400, 412}
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the path of every member and element below a JSON value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    found = []
+    for key, inner in items:
+        found += [(*path, key), *places(inner, (*path, key))]
+    return found
+
+
+def broken(document: Any, choice: random.Random) -> Any:
+    """Return a copy with one to three places dropped, replaced, duplicated or wrapped."""
+    result = copy.deepcopy(document)
+    for _ in range(choice.randint(1, 3)):
+        listed = places(result)
+        if not listed:
+            break
+        path = choice.choice(listed)
+        parent = result
+        for key in path[:-1]:
+            parent = parent[key]
+        kind = choice.choice(("drop", "replace", "replace", "duplicate", "wrap"))
+        value = parent[path[-1]]
+        if kind == "drop":
+            del parent[path[-1]]
+        elif kind == "replace":
+            parent[path[-1]] = choice.choice(STRANGE)
+        elif kind == "wrap":
+            parent[path[-1]] = [value] if choice.random() < 0.5 else {"value": value}
+        elif isinstance(parent, list):
+            parent.append(copy.deepcopy(value))
+        else:
+            parent[f"{path[-1]}x"] = copy.deepcopy(value)
+    return result
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_broken_requests(client: TestClient, seed: int) -> None:
+    """Whatever is broken, the answer is cards that are valid, or an error that says what is wrong."""
+    choice = random.Random(seed)  # noqa: S311
+    name = choice.choice([path.stem for path in sorted(ehr.PATIENTS.glob("*.json"))])
+    call = ehr.request(client, name, SERVICE)
+    schema = ehr.validator("response")
+    for _ in range(40):
+        answer = ehr.post(client, SERVICE, codec.encode(broken(call, choice)))
+        assert answer.status_code in ALLOWED, answer.text
+        if answer.status_code == 200:
+            schema.validate(answer.json())
+        else:
+            assert answer.json()["issue"][0]["diagnostics"]
+
+
+@pytest.mark.parametrize("depth", [100, 900, 50_000])
+def test_deep_nesting(client: TestClient, depth: int) -> None:
+    """Deep nesting inside a resource is an answer or a refusal, not a crash."""
+    call = ehr.request(client, "metachronous-leiomyosarcoma", SERVICE)
+    data = codec.encode(call).replace(b'"prefetch":{', b'"prefetch":{"deep":' + b"[" * depth + b"]" * depth + b",", 1)
+    assert ehr.post(client, SERVICE, data).status_code in ALLOWED
+    nested = b'{"resourceType":"Condition","id":"d","extension":' + b'[{"extension":' * depth + b"[]" + b"}]" * depth
+    data = codec.encode(call).replace(b'"entry":[', b'"entry":[{"resource":' + nested + b"}},", 1)
+    assert ehr.post(client, SERVICE, data).status_code in ALLOWED
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
+def test_wrong_encodings(client: TestClient, encoding: str) -> None:
+    """JSON in another encoding than UTF-8 is refused, or the same where the bytes are."""
+    text = codec.encode(ehr.request(client, "no-cancer", SERVICE)).decode().replace("Patient", "Patiént", 1)
+    assert ehr.post(client, SERVICE, text.encode(encoding)).status_code == 400
