@@ -27,9 +27,7 @@ HOSTILE = [
     "日本 ünï",
     "__class__",
 ]
-TOKEN = re.compile(
-    r"^(?:[a-z]\d+|[sv]|U|def|return|if|else|for|in|is|not|and|or|continue|break|while|None|True|False)$"
-)
+NAME = re.compile(r"^(?:[aefhkptx]\d+|[sv]|U|int|isinstance|len|list|type)$")
 
 
 def _hostile_library(write: Any, name: str) -> Any:

@@ -1,0 +1,436 @@
+"""Nodes that the translator seldom emits, written by hand."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from fhir_cds.cql import Code, Program, to_json
+from fhir_cds.cql.index import Retrieve
+from fhir_cds.errors import ElmError, EvaluationError
+
+NOW = "2020-06-15T12:00:00.000+00:00"
+SYSTEM = "{urn:hl7-org:elm-types:r1}"
+FHIR = "{http://hl7.org/fhir}"
+CS = "http://example.org/cs"
+
+
+def named(name: str) -> dict[str, str]:
+    """Return a named type specifier."""
+    return {"type": "NamedTypeSpecifier", "name": name}
+
+
+CURRENT = {"type": "Current"}
+
+
+def test_filter_and_for_each(write: Any) -> None:
+    """Filter keeps what is true, ForEach maps; null stays null; scopes can be named."""
+    positive = write.node("Greater", CURRENT, write.literal(1))
+    assert write.value({"type": "Filter", "source": write.integers(1, 2, 3), "condition": positive}) == [2, 3]
+    named_scope = write.node("Add", {"type": "Current", "scope": "s"}, write.literal(1))
+    node = {"type": "ForEach", "source": write.integers(1, 2), "element": named_scope, "scope": "s"}
+    assert write.value(node) == [2, 3]
+    assert write.value({"type": "Filter", "source": {"type": "Null"}, "condition": positive}) is None
+
+
+def test_repeat(write: Any) -> None:
+    """Repeat goes on until nothing new comes, and stops on circles."""
+    successor = write.node("Modulo", write.node("Add", CURRENT, write.literal(2)), write.literal(6))
+    node = {"type": "Repeat", "source": write.integers(0, 1), "element": write.node("ToList", successor)}
+    assert write.value(node) == [2, 3, 4, 5, 0, 1]
+    assert write.value({**node, "source": {"type": "Null"}}) is None
+
+
+def test_aggregate(write: Any) -> None:
+    """Aggregate sees the item, the total and the number of the turn."""
+    turn = write.node("Add", {"type": "Total"}, write.node("Multiply", CURRENT, {"type": "Iteration"}))
+    node = {"type": "Aggregate", "source": write.integers(5, 6, 7), "iteration": turn, "initialValue": write.literal(1)}
+    assert write.value(node) == 1 + 0 + 6 + 14
+    node = {"type": "Aggregate", "source": write.integers(), "iteration": turn}
+    assert write.value(node) is None
+    tuples = {"type": "List", "element": [_tuple(write, a=2), _tuple(write, a=3)]}
+    node = {
+        "type": "Aggregate",
+        "source": tuples,
+        "path": "a",
+        "iteration": write.node("Add", CURRENT, {"type": "Total"}),
+    }
+    assert write.value({**node, "initialValue": write.literal(0)}) == 5
+
+
+def _tuple(write: Any, **elements: int) -> dict[str, Any]:
+    parts = [{"name": name, "value": write.literal(value)} for name, value in elements.items()]
+    return {"type": "Tuple", "element": parts}
+
+
+def test_aggregate_operators_by_path(write: Any) -> None:
+    """Sum and the like can take an element of each item."""
+    tuples = {"type": "List", "element": [_tuple(write, a=2), _tuple(write, a=3)]}
+    assert write.value({"type": "Sum", "source": tuples, "path": "a"}) == 5
+    assert write.value({"type": "Count", "source": {"type": "Null"}, "path": "a"}) == 0
+
+
+def test_times(write: Any) -> None:
+    """Times pairs the tuples of two lists."""
+    left = {"type": "List", "element": [_tuple(write, a=1), _tuple(write, a=2)]}
+    right = {"type": "List", "element": [_tuple(write, b=3)]}
+    assert write.value(write.node("Times", left, right)) == [{"a": 1, "b": 3}, {"a": 2, "b": 3}]
+    assert write.value(write.node("Times", left, {"type": "Null"})) is None
+
+
+def test_sort_node(write: Any) -> None:
+    """Sort orders a list outside of a query."""
+    by = [{"type": "ByDirection", "direction": "descending"}]
+    assert write.value({"type": "Sort", "source": write.integers(2, 3, 1), "by": by}) == [3, 2, 1]
+    assert write.value({"type": "Sort", "source": {"type": "Null"}, "by": by}) is None
+    key = write.node("Negate", CURRENT)
+    by = [{"type": "ByExpression", "direction": "asc", "expression": key}]
+    assert write.value({"type": "Sort", "source": write.integers(2, 3, 1), "by": by}) == [3, 2, 1]
+
+
+def test_sort_of_what_cannot_be_told_apart(write: Any) -> None:
+    """An imprecise date sorts by its beginning among longer spans; the sort is stable."""
+
+    def date(*parts: int) -> dict[str, Any]:
+        return dict(zip(["type", "year", "month"], ["Date", *map(write.literal, parts)], strict=False))
+
+    node = {"type": "Sort", "source": {"type": "List", "element": [date(2020, 5), date(2020), date(2019)]}}
+    by = [{"type": "ByDirection", "direction": "asc"}]
+    assert to_json(write.value({**node, "by": by})) == ["2019", "2020", "2020-05"]
+
+
+def test_query_over_what_is_only_known_at_evaluation(write: Any) -> None:
+    """A source of type Any is a list or one thing, and the query gives the like."""
+    parameters = [{"name": "p", "parameterTypeSpecifier": named(SYSTEM + "Any")}]
+    source = {"alias": "A", "expression": {"type": "ParameterRef", "name": "p"}}
+    query = {
+        "type": "Query",
+        "source": [source],
+        "return": {"expression": write.node("ToString", {"type": "AliasRef", "name": "A"})},
+    }
+    program = Program.load([write.library(query, parameters=parameters)], {})
+    for given, expected in (([1, 2], ["1", "2"]), (5, "5"), (None, None), ([], [])):
+        assert program.evaluate([], NOW, {"p": given}).value("Hand", "x") == expected
+
+
+def test_relationship_to_one_thing(write: Any) -> None:
+    """With works with a single element too; a null one matches nothing."""
+    equal = write.node("Equal", {"type": "AliasRef", "name": "A"}, {"type": "AliasRef", "name": "B"})
+    source = [{"alias": "A", "expression": write.integers(1, 2)}]
+
+    def query(kind: str, other: Any) -> Any:
+        clause = {"type": kind, "alias": "B", "expression": other, "suchThat": equal}
+        return write.value({"type": "Query", "source": source, "relationship": [clause]})
+
+    nothing = write.node("As", {"type": "Null"}, asType=SYSTEM + "Integer")
+    assert query("With", write.literal(2)) == [2]
+    assert query("Without", write.literal(2)) == [1]
+    assert query("With", nothing) == []
+    assert query("Without", nothing) == [1, 2]
+    exists = {"type": "With", "alias": "B", "expression": write.integers(7)}
+    assert write.value({"type": "Query", "source": source, "relationship": [exists]}) == [1, 2]
+
+
+def test_interval_with_computed_closedness(write: Any) -> None:
+    """The closedness of a bound can be an expression; null counts as closed."""
+    node = {"type": "Interval", "low": write.literal(1), "high": write.literal(3)}
+    node |= {"lowClosedExpression": write.literal(False), "highClosedExpression": {"type": "Null"}}
+    assert to_json(write.value(node)) == {"low": 1, "high": 3, "lowClosed": False, "highClosed": True}
+
+
+def test_two_operands_that_may_be_left_out(write: Any) -> None:
+    """Collapse and expand without per, boundaries without precision."""
+    interval = {"type": "Interval", "low": write.literal(1), "high": write.literal(2)}
+    kind = {
+        "type": "ListTypeSpecifier",
+        "elementType": {"type": "IntervalTypeSpecifier", "pointType": named(SYSTEM + "Integer")},
+    }
+    intervals = {"type": "List", "element": [interval], "resultTypeSpecifier": kind}
+    assert len(write.value({"type": "Expand", "operand": [intervals]})) == 2
+    assert write.value({"type": "LowBoundary", "operand": [write.literal(Decimal("1.5"))]}) == Decimal("1.5")
+
+
+def test_union_of_one(write: Any) -> None:
+    """A union of one list is that list."""
+    assert write.value({"type": "Union", "operand": [write.integers(1, 2)]}) == [1, 2]
+
+
+def test_null_operands_of_logic(write: Any) -> None:
+    """Implies and Xor with parts that are only known at evaluation."""
+    parameters = [{"name": n, "parameterType": SYSTEM + "Boolean"} for n in ("p", "q")]
+    p, q = ({"type": "ParameterRef", "name": n} for n in ("p", "q"))
+    tables = {
+        "Implies": {
+            (False, None): True,
+            (None, True): True,
+            (None, False): None,
+            (True, None): None,
+            (True, True): True,
+        },
+        "Xor": {(True, False): True, (True, True): False, (None, True): None},
+        "And": {(None, False): False, (None, True): None, (True, True): True},
+        "Or": {(None, True): True, (None, False): None, (False, False): False},
+    }
+    for kind, table in tables.items():
+        program = Program.load([write.library(write.node(kind, p, q), parameters=parameters)], {})
+        for (left, right), expected in table.items():
+            assert program.evaluate([], NOW, {"p": left, "q": right}).value("Hand", "x") is expected
+
+
+def test_timezone_of_older_elm(write: Any) -> None:
+    """TimezoneFrom is the old name of the timezone offset."""
+    assert write.value(write.node("TimezoneFrom", {"type": "Now"})) == Decimal(0)
+
+
+# --- retrieves
+
+
+def retrieve(kind: str, **fields: Any) -> dict[str, Any]:
+    """Return a retrieve with its result type."""
+    result = {"type": "ListTypeSpecifier", "elementType": named(FHIR + kind)}
+    return {"type": "Retrieve", "dataType": FHIR + kind, "resultTypeSpecifier": result, **fields}
+
+
+def ids(resources: Any) -> list[str]:
+    """Return the ids of resources."""
+    return [resource["id"] for resource in resources]
+
+
+def test_retrieve_of_everything(write: Any, patient: list[dict[str, Any]]) -> None:
+    """Resource and DomainResource stand for all resources."""
+    assert len(write.value(retrieve("Resource"), patient)) == len(patient)
+    assert len(write.value(retrieve("DomainResource"), patient)) == len(patient)
+
+
+def _period(write: Any, low: int, high: int) -> dict[str, Any]:
+    def day(year: int) -> dict[str, Any]:
+        return {"type": "DateTime", "year": write.literal(year), "month": write.literal(1), "day": write.literal(1)}
+
+    return {"type": "Interval", "low": day(low), "high": day(high)}
+
+
+def test_retrieve_by_date(write: Any, patient: list[dict[str, Any]]) -> None:
+    """A date range filters by dates, periods and choices; null gives nothing."""
+    found = write.value(retrieve("Encounter", dateProperty="period", dateRange=_period(write, 2020, 2021)), patient)
+    assert ids(found) == ["e1"]
+    node = retrieve("Observation", dateFilter=[{"property": "effective", "value": _period(write, 2020, 2021)}])
+    assert ids(write.value(node, patient)) == ["w1", "w2"]
+    node = retrieve("Observation", dateProperty="effective", dateRange={"type": "Null"})
+    assert write.value(node, patient) == []
+    program = Program.load([write.library(node)], {})
+    assert program.retrieves("Hand", "x") == (Retrieve("Observation", date_path="effective"),)
+    with pytest.raises(ElmError, match="date property"):
+        write.value(retrieve("Observation", dateRange=_period(write, 2020, 2021)))
+    with pytest.raises(ElmError, match="has no element 'when'"):
+        write.value(retrieve("Observation", dateProperty="when", dateRange=_period(write, 2020, 2021)))
+
+
+def _codes(write: Any, *codes: str) -> dict[str, Any]:
+    systems = [{"name": "CS", "id": CS}]
+    items = [{"type": "Code", "code": code, "system": {"name": "CS"}} for code in codes]
+    return {"node": {"type": "List", "element": items}, "sections": {"codeSystems": systems}}
+
+
+def test_retrieve_with_code_filters(write: Any, patient: list[dict[str, Any]]) -> None:
+    """Several code filters must all hold."""
+    one, two = _codes(write, "x"), _codes(write, "problem")
+    filters = [{"property": "code", "value": one["node"]}, {"property": "category", "value": two["node"]}]
+    node = retrieve("Condition", codeFilter=filters)
+    assert ids(write.value(node, patient, **one["sections"])) == ["c1"]
+
+
+def test_retrieve_by_codes_of_evaluation(write: Any, patient: list[dict[str, Any]]) -> None:
+    """Codes from a parameter: a code, a concept, a list, a text, a value set, null."""
+    program = Program.load([_by_parameter(write)], {"http://example.org/vs": [(CS, "weight")]})
+    from fhir_cds.cql import Concept, ValueSet
+
+    weight = Code("weight", CS)
+    for given, expected in (
+        (weight, ["w1", "w2"]),
+        (Concept((weight, Code("panel", CS))), ["w1", "w2", "r"]),
+        ([weight, None], ["w1", "w2"]),
+        (ValueSet("http://example.org/vs"), ["w1", "w2"]),
+        ("weight", []),
+        (None, []),
+    ):
+        assert ids(program.evaluate(patient, NOW, {"p": given}).value("Hand", "x")) == expected
+    with pytest.raises(EvaluationError, match="not among those given"):
+        program.evaluate(patient, NOW, {"p": ValueSet("http://example.org/other")}).value("Hand", "x")
+
+
+def _by_parameter(write: Any) -> Any:
+    parameters = [{"name": "p", "parameterTypeSpecifier": named(SYSTEM + "Any")}]
+    node = retrieve("Observation", codeProperty="code", codes={"type": "ParameterRef", "name": "p"})
+    return write.library(node, parameters=parameters)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "code", "expected"),
+    [
+        ("Encounter", "class", "x", ["e1"]),
+        ("Observation", "component.code", "lab", ["r"]),
+        ("MedicationRequest", "medication", "drug", ["m1"]),
+        ("Patient", "gender", "female", ["p"]),
+        ("Observation", "value", "weight", []),
+    ],
+)
+def test_code_paths(write: Any, patient: Any, *, kind: str, path: str, code: str, expected: list[str]) -> None:
+    """Codings are found in concepts, lists, choices, nested elements and plain codes."""
+    codes = _codes(write, code)
+    node = retrieve(kind, codeProperty=path, codes=codes["node"])
+    assert ids(write.value(node, patient, **codes["sections"])) == expected
+
+
+# --- terminology at evaluation
+
+
+def test_value_sets_of_evaluation(write: Any) -> None:
+    """A value set that a parameter names is looked up among those the program has."""
+    from fhir_cds.cql import ValueSet
+
+    parameters = [{"name": "p", "parameterTypeSpecifier": named(SYSTEM + "ValueSet")}]
+    p = {"type": "ParameterRef", "name": "p"}
+    a = {"type": "Code", "code": "a", "system": {"name": "CS"}}
+    sections = {"parameters": parameters, "codeSystems": [{"name": "CS", "id": CS}]}
+    nodes = {
+        "in": {"type": "InValueSet", "code": a, "valuesetExpression": p},
+        "any": {"type": "AnyInValueSet", "codes": {"type": "List", "element": [a]}, "valuesetExpression": p},
+        "expand": {"type": "ExpandValueSet", "operand": p},
+    }
+    for name, expected in {"in": True, "any": True, "expand": [Code("a", CS)]}.items():
+        program = Program.load([write.library(nodes[name], **sections)], {"v": [(CS, "a")]})
+        assert program.evaluate([], NOW, {"p": ValueSet("v")}).value("Hand", "x") == expected
+        assert program.evaluate([], NOW, {"p": None}).value("Hand", "x") is None
+        with pytest.raises(EvaluationError, match="not among those given"):
+            program.evaluate([], NOW, {"p": ValueSet("w")}).value("Hand", "x")
+
+
+def test_code_systems(write: Any) -> None:
+    """Membership in a code system by what a code says, also of a system that a parameter names."""
+    from fhir_cds.cql import CodeSystem
+
+    sections = {"codeSystems": [{"name": "CS", "id": CS}]}
+    a = {"type": "Code", "code": "a", "system": {"name": "CS"}}
+    node = {"type": "AnyInCodeSystem", "codes": {"type": "List", "element": [a]}, "codesystem": {"name": "CS"}}
+    assert write.value(node, **sections) is True
+    parameters = [{"name": "p", "parameterTypeSpecifier": named(SYSTEM + "CodeSystem")}]
+    node = {"type": "InCodeSystem", "code": a, "codesystemExpression": {"type": "ParameterRef", "name": "p"}}
+    program = Program.load([write.library(node, parameters=parameters, **sections)], {})
+    assert program.evaluate([], NOW, {"p": CodeSystem(CS)}).value("Hand", "x") is True
+    assert program.evaluate([], NOW, {"p": CodeSystem("other")}).value("Hand", "x") is False
+    assert program.evaluate([], NOW).value("Hand", "x") is None
+
+
+def test_value_set_as_a_list_of_codes(write: Any) -> None:
+    """An older translator's value set reference, typed as a list, is its codes."""
+    kind = {"type": "ListTypeSpecifier", "elementType": named(SYSTEM + "Code")}
+    node = {"type": "ValueSetRef", "name": "V", "resultTypeSpecifier": kind}
+    sections = {"valueSets": [{"name": "V", "id": "http://example.org/vs"}]}
+    assert write.value(node, **sections) == [Code("a", CS), Code("c", CS)]
+    assert write.value({"type": "ExpandValueSet", "operand": node}, **sections) == [Code("a", CS), Code("c", CS)]
+
+
+# --- overloads
+
+
+def _overloads(write: Any, argument: Any, *kinds: str, signature: str | None = None) -> Any:
+    functions = [
+        {
+            "type": "FunctionDef",
+            "name": "f",
+            "context": "Patient",
+            "operand": [{"name": "a", "operandType": SYSTEM + kind}],
+            "expression": write.literal(kind),
+        }
+        for kind in kinds
+    ]
+    call: dict[str, Any] = {"type": "FunctionRef", "name": "f", "operand": [argument]}
+    if signature:
+        call["signature"] = [named(SYSTEM + signature)]
+    return write.value(call, more=functions)
+
+
+def test_overload_by_signature_and_by_type(write: Any) -> None:
+    """The signature decides, else the static types of the operands; what stays open is refused."""
+    assert _overloads(write, write.literal(1), "Integer", "String") == "Integer"
+    assert _overloads(write, {"type": "Null"}, "Integer", "String", signature="String") == "String"
+    assert _overloads(write, write.literal(1), "Any") == "Any"
+    assert _overloads(write, write.literal(1), "Decimal") == "Decimal"
+    with pytest.raises(ElmError, match="no single overload"):
+        _overloads(write, {"type": "Null"}, "Integer", "String")
+    with pytest.raises(ElmError, match="no single overload"):
+        _overloads(write, write.literal(True), "Integer", "String")
+
+
+def test_choice_operands_say_their_type(write: Any) -> None:
+    """A FHIR value given to an operand of a choice type can be asked for its type inside."""
+    choice = {"type": "ChoiceTypeSpecifier", "choice": [named(FHIR + "Quantity"), named(FHIR + "string")]}
+    function = {
+        "type": "FunctionDef",
+        "name": "f",
+        "context": "Patient",
+        "operand": [{"name": "a", "operandTypeSpecifier": choice}],
+        "expression": write.node("Is", {"type": "OperandRef", "name": "a"}, isType=FHIR + "Quantity"),
+    }
+    quantity = {"type": "Instance", "classType": FHIR + "Quantity", "element": []}
+    text = {
+        "type": "Instance",
+        "classType": FHIR + "string",
+        "element": [{"name": "value", "value": write.literal("t")}],
+    }
+    call = {"type": "FunctionRef", "name": "f"}
+    assert write.value({**call, "operand": [quantity]}, more=[function]) is True
+    assert write.value({**call, "operand": [text]}, more=[function]) is False
+
+
+def test_external_functions(write: Any, patient: list[dict[str, Any]]) -> None:
+    """External functions the engine brings work; others are refused at load."""
+    body = {"type": "FunctionDef", "name": "resolve", "context": "Patient", "external": True}
+    external = {**body, "operand": [{"name": "r", "operandType": FHIR + "Reference"}]}
+    made = {"type": "Instance", "classType": FHIR + "Reference"}
+    made["element"] = [{"name": "reference", "value": write.literal("http://example.org/fhir/Condition/c1")}]
+    call = {"type": "FunctionRef", "name": "resolve", "operand": [made]}
+    assert write.value(call, patient, more=[external])["id"] == "c1"
+    with pytest.raises(ElmError, match=r"external function Hand\.other is not known"):
+        write.value({**call, "name": "other"}, more=[{**external, "name": "other"}])
+
+
+# --- instances
+
+
+@pytest.mark.parametrize(
+    ("kind", "elements", "expected"),
+    [
+        ("Ratio", {"numerator": ("Quantity", {}), "denominator": ("Quantity", {})}, None),
+        ("ValueSet", {"id": "v", "version": "1"}, {"id": "v"}),
+        ("CodeSystem", {"id": "s"}, {"id": "s"}),
+        ("Concept", {"display": "d"}, {"codes": [], "display": "d"}),
+    ],
+)
+def test_system_instances(write: Any, kind: str, elements: dict[str, Any], expected: Any) -> None:
+    """System structures are built from their elements."""
+
+    def element(value: Any) -> Any:
+        if isinstance(value, tuple):
+            number = {"name": "value", "value": write.literal(Decimal("2.0"))}
+            return {"type": "Instance", "classType": SYSTEM + value[0], "element": [number]}
+        return write.literal(value)
+
+    parts = [{"name": name, "value": element(value)} for name, value in elements.items()]
+    built = to_json(write.value({"type": "Instance", "classType": SYSTEM + kind, "element": parts}))
+    half = {"value": Decimal("2.0"), "unit": "1"}
+    assert built == (expected or {"numerator": half, "denominator": half})
+
+
+def test_instances_that_cannot_be(write: Any) -> None:
+    """A system class without elements cannot be instantiated; a choice element needs one of its types."""
+    with pytest.raises(EvaluationError, match="cannot be instantiated"):
+        write.value({"type": "Instance", "classType": SYSTEM + "Integer", "element": []})
+    wrong = [{"name": "value", "value": write.literal(1)}]
+    with pytest.raises(EvaluationError, match="needs a FHIR value"):
+        write.value({"type": "Instance", "classType": FHIR + "Observation", "element": wrong})
+    empty = [{"name": "value", "value": {"type": "Null"}}, {"name": "id", "value": write.literal("i")}]
+    node = {"type": "Instance", "classType": FHIR + "Observation", "element": empty}
+    assert write.value(node) == {"resourceType": "Observation", "id": "i"}
