@@ -208,12 +208,13 @@ def _expect_types(value: Resource, query: str, place: str) -> None:
     if "$" in query or "_include" in query or "_revinclude" in query:
         return
     for index, entry in enumerate(value.get("entry") or ()):
-        mode = (entry.get("search") or {}).get("mode", "match")
+        search = entry.get("search")
+        mode = search.get("mode", "match") if isinstance(search, dict) else "match"
         if mode == "match" and "resource" in entry:
             _expect_type(entry["resource"], query, f"{place}.entry[{index}].resource")
 
 
 def _expect_type(resource: Resource, query: str, place: str) -> None:
     asked = type_of(query)
-    if "$" not in query and asked is not None and resource.get("resourceType") not in {asked, "OperationOutcome"}:
+    if "$" not in query and asked is not None and resource.get("resourceType") not in (asked, "OperationOutcome"):
         raise InputError(f"a {asked} is expected", where=place)

@@ -56,7 +56,8 @@ def read(
     """
     if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
         raise InputError(f"a FHIR Bundle is expected, this is {_kind(bundle)}", where=where)
-    if bundle.get("type") not in ACCEPTED_TYPES:
+    kind = bundle.get("type")
+    if not isinstance(kind, str) or kind not in ACCEPTED_TYPES:
         accepted = ", ".join(sorted(ACCEPTED_TYPES))
         raise InputError(f"the Bundle's type is not one of {accepted}", where=f"{where}.type")
     entries = bundle.get("entry", [])
