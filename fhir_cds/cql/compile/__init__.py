@@ -18,7 +18,7 @@ from fhir_cds.cql.compile import (
 )
 from fhir_cds.cql.compile.context import Handler
 
-_CHAPTERS: Final = (operators, logic, conditional, structure, casts, query, iteration, references, clinical, retrieve)
+CHAPTERS: Final = (operators, logic, conditional, structure, casts, query, iteration, references, clinical, retrieve)
 
-HANDLERS: Final[dict[str, Handler]] = {kind: step for chapter in _CHAPTERS for kind, step in chapter.HANDLERS.items()}
-TESTS: Final[dict[str, Handler]] = {kind: step for chapter in _CHAPTERS for kind, step in chapter.TESTS.items()}
+HANDLERS: Final[dict[str, Handler]] = {kind: step for chapter in CHAPTERS for kind, step in chapter.HANDLERS.items()}
+TESTS: Final[dict[str, Handler]] = {kind: step for chapter in CHAPTERS for kind, step in chapter.TESTS.items()}

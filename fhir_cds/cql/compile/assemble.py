@@ -23,11 +23,13 @@ UNSET: Final = object()
 class Compiled:
     """A compiled program: functions and slots of defines and parameters, the place in the CQL of each source line.
 
-    `references` has the defines each define reads, `retrieves` what it reads from the record through them all.
+    `by_slot` has the name and function of each slot, `reads` the slots of the defines it refers to. `references` has
+    the defines each define reads, `retrieves` what it reads from the record through them all.
     """
 
-    functions: Mapping[Slot, Any]
     slots: Mapping[Slot, int]
+    by_slot: tuple[tuple[DefineKey, Any], ...]
+    reads: tuple[tuple[int, ...], ...]
     places: tuple[tuple[str, str | None, str | None], ...]
     table: RetrieveTable
     references: Mapping[DefineKey, tuple[DefineKey, ...]]
@@ -63,8 +65,9 @@ def assemble(
     namespace: dict[str, Any] = {"U": UNSET, **c.writer.constants.values}
     exec(compile(source, "<cql>", "exec"), namespace)  # our own making: numbered names, nothing from the ELM
     return Compiled(
-        functions=MappingProxyType({slot: namespace[f"{slot[0]}{number}"] for slot, number in c.slots.items()}),
         slots=MappingProxyType(dict(c.slots)),
+        by_slot=tuple((slot[1:], namespace[f"{slot[0]}{number}"]) for slot, number in c.slots.items()),
+        reads=tuple(tuple(c.slots[("e", *key)] for key in merged[slot].defines) for slot in c.slots),
         places=tuple(c.writer.places),
         table=c.retrieves,
         references=MappingProxyType({slot[1:]: tuple(merged[slot].defines) for slot in defines}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fhir_cds.cql.compile.context import Compiler, Handler
-from fhir_cds.cql.compile.emit import Expr
+from fhir_cds.cql.compile.emit import NO_VALUE, Expr
 from fhir_cds.cql.compile.operators import call
 from fhir_cds.cql.compile.structure import access
 from fhir_cds.cql.elm import Node
@@ -48,16 +48,21 @@ def cast(c: Compiler, value: Expr, wanted: Type, *, strict: bool) -> Expr:
     if value.constant and value.value is None:
         return Expr("None", wanted, nullable=True, value=None)
     if _dynamic(wanted):
-        if certain(value.type) and describes(value.type):
-            text = f"{c.k(fhir.describe)}({value.text}, {c.k(value.type)})"
-            return Expr(text, wanted, value.nullable)
-        return Expr(value.text, wanted, value.nullable, value.value)
+        text = _said(c, value)
+        return Expr(text, wanted, value.nullable, value.value if text == value.text else NO_VALUE)
     if value.type is not None and assignable(value.type, wanted):
         return Expr(value.text, wanted, value.nullable, value.value, value.field)
     function = fhir.cast_type if strict else fhir.as_type
     if _element_downcast(value.type, wanted):
         return Expr(value.text, wanted, value.nullable, value.value, value.field)
-    return Expr(f"{c.k(function)}({value.text}, {c.k(wanted)})", wanted)
+    return Expr(f"{c.k(function)}({_said(c, value)}, {c.k(wanted)})", wanted)
+
+
+def _said(c: Compiler, value: Expr) -> str:
+    """Return the text of a value that says its own type."""
+    if certain(value.type) and describes(value.type):
+        return f"{c.k(fhir.describe)}({value.text}, {c.k(value.type)})"
+    return value.text
 
 
 def _dynamic(kind: Type | None) -> bool:
@@ -114,15 +119,15 @@ def is_(c: Compiler, node: Node) -> Step[Expr]:
         value = yield c.visit(operand)
     if value.type is not None and certain(value.type) and assignable(value.type, wanted):
         return Expr(f"({value.text} is not None)", BOOLEAN, nullable=False)
-    if certain(value.type) and describes(value.type):
-        value = Expr(f"{c.k(fhir.describe)}({value.text}, {c.k(value.type)})")
-    return Expr(f"{c.k(fhir.is_type)}({value.text}, {c.k(wanted)})", BOOLEAN, nullable=False)
+    return Expr(f"{c.k(fhir.is_type)}({_said(c, value)}, {c.k(wanted)})", BOOLEAN, nullable=False)
 
 
 def _choice_element(c: Compiler, operand: Node) -> bool:
-    """Tell whether a property with a scope is a choice element of a known FHIR type."""
-    kind: Type | None = operand["source"].type if operand.get("source") is not None else None
-    if operand.get("source") is None and operand.get("scope") is not None:
+    """Tell whether a property is a choice element of a known FHIR type."""
+    kind: Type | None = None
+    if operand.get("source") is not None:
+        kind = operand["source"].type
+    elif operand.get("scope") is not None:
         kind = c.scoped("alias", operand["scope"]).type
     return isinstance(kind, Named) and isinstance(element_type(kind.name, operand["path"]), ChoiceOf)
 

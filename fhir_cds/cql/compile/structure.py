@@ -231,13 +231,16 @@ def step(c: Compiler, source: Expr, name: str, declared: Type | None, wanted: Ty
     if source.constant and source.value is None:
         return Expr("None", declared, nullable=True, value=None)
     if isinstance(kind, TupleOf):
-        return replace(_get(c, source, name, kind.element(name) or declared), field=None)
+        element = kind.element(name)
+        if element is None:
+            raise c.fail(f"{kind} has no element {name!r}")
+        return replace(_get(c, source, name, element), field=None)
     if isinstance(kind, IntervalOf) or (
         isinstance(kind, Named) and kind.name.startswith("System.") and kind.name != "System.Any"
     ):
         return _system(c, source, name, declared)
     if isinstance(kind, Named) and kind.name.startswith("FHIR."):
-        return _fhir(c, source, kind, name, wanted)
+        return _fhir(c, source, name, declared, wanted)
     text = f"{c.k(fhir.dynamic_property)}(s, {source.text}, {c.k(name)})"
     return Expr(text, declared)
 
@@ -255,14 +258,16 @@ def _system(c: Compiler, source: Expr, name: str, declared: Type | None) -> Expr
     return Expr(f"{c.k(fhir.system_property)}({source.text}, {c.k(name)})", kind)
 
 
-def _fhir(c: Compiler, source: Expr, kind: Named, name: str, wanted: Type | None) -> Expr:
+def _fhir(c: Compiler, source: Expr, name: str, declared: Type | None, wanted: Type | None) -> Expr:
+    kind = source.type
+    if not isinstance(kind, Named):
+        raise c.fail(f"{kind} is no FHIR type")
     element = element_type(kind.name, name)
     if primitive_of(kind.name) is not None and element is not None:
         return primitive_value(c, source, kind) if name == "value" else _primitive_part(c, source, kind, name, element)
     if element is None:
-        subtype = wanted or None
         if kind.name in {"FHIR.Resource", "FHIR.DomainResource", "FHIR.Element", "FHIR.BackboneElement"}:
-            return Expr(f"{c.k(fhir.dynamic_property)}(s, {source.text}, {c.k(name)})", subtype)
+            return Expr(f"{c.k(fhir.dynamic_property)}(s, {source.text}, {c.k(name)})", declared)
         raise c.fail(f"{kind} has no element {name!r}")
     if not isinstance(element, ChoiceOf):
         return _get(c, source, name, element)

@@ -21,7 +21,7 @@ from fhir_cds.cql.runtime import (
     temporal_ops,
 )
 
-_CHAPTERS: Final = (
+CHAPTERS: Final = (
     logical,
     nullological,
     comparison,
@@ -38,6 +38,6 @@ _CHAPTERS: Final = (
 )
 
 OPERATORS: Final[dict[str, Callable[..., Any]]] = {
-    name: function for chapter in _CHAPTERS for name, function in chapter.OPERATORS.items()
+    name: function for chapter in CHAPTERS for name, function in chapter.OPERATORS.items()
 }
-STATEFUL: Final[frozenset[str]] = frozenset().union(*(chapter.STATEFUL for chapter in _CHAPTERS))
+STATEFUL: Final[frozenset[str]] = frozenset().union(*(chapter.STATEFUL for chapter in CHAPTERS))
