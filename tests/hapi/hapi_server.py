@@ -55,7 +55,13 @@ def build() -> str:
 
 @contextlib.contextmanager
 def running(heap: str = "2g") -> Iterator[str]:
-    """Start the server, yield its FHIR base URL (`http://127.0.0.1:<port>/fhir`), end it."""
+    """Start the server, yield its FHIR base URL (`http://127.0.0.1:<port>/fhir`), end it.
+
+    `FHIR_CDS_HAPI_URL` names one that runs already, which is then used and left running.
+    """
+    if url := os.environ.get("FHIR_CDS_HAPI_URL"):
+        yield url
+        return
     class_path = build()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
