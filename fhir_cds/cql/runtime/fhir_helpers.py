@@ -62,7 +62,7 @@ def quantity_to_interval(value: Json | None) -> Interval | None:
 
 
 def period_to_interval(state: Any, value: Json | None) -> Interval | None:
-    """ToInterval(Period): a missing start is unknown, a missing end ongoing; ValueError when it ends before it starts."""
+    """ToInterval(Period): a missing start is unknown, a missing end ongoing; ValueError for end before start."""
     if value is None:
         return None
     low, high = to_datetime(state, value.get("start")), to_datetime(state, value.get("end"))
