@@ -24,6 +24,7 @@ from fhir_cds.server.gate import enter
 from fhir_cds.server.http import read_json
 from fhir_cds.server.invocation import Invocation, from_body, from_query
 from fhir_cds.server.state import Loaded, State, loaded, queries, state
+from fhir_cds.server.structure import check_definition
 
 Resource = dict[str, Any]
 Result = tuple[Applied, tuple[Schedule, ...]]
@@ -89,6 +90,8 @@ def _definition(request: Request, invocation: Invocation) -> str | Resource:
     if named is not None and invocation.definition is not None:
         raise InputError("the address names the definition already", where="Parameters.parameter")
     found = named or invocation.definition
+    if isinstance(found, dict):
+        check_definition(found)
     if found is None:
         raise InputError("name the definition: its id in the address, or the parameter url or canonical", where="url")
     return found

@@ -63,10 +63,14 @@ def from_body(document: Any) -> Invocation:
     """Return the call in a Parameters resource; raises InputError naming what is wrong."""
     if not isinstance(document, dict) or document.get("resourceType") != "Parameters":
         raise InputError("a Parameters resource is expected", where="body")
-    listed = document.get("parameter", [])
-    if not isinstance(listed, list) or not all(isinstance(item, dict) and item.get("name") for item in listed):
-        raise InputError("a list of named parameters is expected", where="Parameters.parameter")
-    return _invocation(listed)
+    return _invocation(_named(document.get("parameter", []), "Parameters.parameter"))
+
+
+def _named(value: Any, where: str) -> list[Resource]:
+    """Return a list of parameters or parts; raises InputError for anything else."""
+    if not isinstance(value, list) or not all(isinstance(item, dict) and item.get("name") for item in value):
+        raise InputError("a list of named parameters is expected", where=where)
+    return value
 
 
 def _invocation(listed: Sequence[Resource]) -> Invocation:
@@ -115,24 +119,24 @@ def _context(named: Mapping[str, list[Resource]]) -> Context:
         organization=_reference(named, "organization", "Organization"),
         language=_code(language),
         variables=variables,
-        parameters=_parameters(inner.get("parameter", ())),
+        parameters=_parameters(inner.get("parameter", []), "parameters.parameter"),
         merge_nested=merge in {True, "true"},
     )
 
 
-def _parameters(listed: Iterable[Resource]) -> dict[str, Any]:
+def _parameters(listed: Any, where: str) -> dict[str, Any]:
     """Return CQL parameters by name: a name given twice becomes a list, parts a tuple."""
     found: dict[str, list[Any]] = {}
-    for item in listed:
-        part = item.get("part")
-        value = _parameters(part) if part is not None else item.get("resource", _any_value(item))
+    for item in _named(listed, where):
+        inner = f"{where}.part"
+        value = _parameters(item["part"], inner) if "part" in item else item.get("resource", _any_value(item))
         found.setdefault(str(item.get("name")), []).append(value)
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
 def _prefetched(item: Resource) -> tuple[str, Resource | None]:
     """Return (key, Bundle) of one prefetchData; None for a key that is known to be empty (IN-08)."""
-    parts = {str(part.get("name")): part for part in item.get("part", ())}
+    parts = {str(part["name"]): part for part in _named(item.get("part", []), "prefetchData.part")}
     key = _any_value(parts.get("key", {}))
     if not isinstance(key, str):
         raise InputError("needs a part named key", where="prefetchData")
@@ -197,15 +201,20 @@ def _value(named: Mapping[str, list[Resource]], name: str) -> Any:
 def _concept(named: Mapping[str, list[Resource]], name: str) -> Resource | None:
     """Return a CodeableConcept; a plain text is its code."""
     value = _value(named, name)
-    if value is None or isinstance(value, dict):
-        return value
-    return {"coding": [{"code": str(value)}]}
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return {"coding": [{"code": value}]}
+    codings = value.get("coding", []) if isinstance(value, dict) else None
+    if not isinstance(codings, list) or not all(isinstance(coding, dict) for coding in codings):
+        raise InputError("a CodeableConcept is expected", where=name)
+    return dict(value)
 
 
 def _code(concept: Resource | None) -> str | None:
     """Return the first code of a concept."""
-    codings = concept.get("coding", []) if concept else []
-    return codings[0].get("code") if codings else None
+    codes = [coding["code"] for coding in (concept or {}).get("coding", []) if isinstance(coding.get("code"), str)]
+    return codes[0] if codes else None
 
 
 def _any_value(item: Mapping[str, Any]) -> Any:

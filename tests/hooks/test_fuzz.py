@@ -31,6 +31,7 @@ STRANGE: tuple[Any, ...] = (
     {"coding": "x"},
     {"coding": [{"system": 1, "code": []}]},
 )
+PATIENT = {"resourceType": "Patient", "id": "p"}
 ALLOWED = {200, 400, 412}
 
 
@@ -59,7 +60,7 @@ def broken(document: Any, choice: random.Random) -> Any:
         if kind == "drop":
             del parent[path[-1]]
         elif kind == "replace":
-            parent[path[-1]] = choice.choice(STRANGE)
+            parent[path[-1]] = copy.deepcopy(choice.choice(STRANGE))
         elif kind == "wrap":
             parent[path[-1]] = [value] if choice.random() < 0.5 else {"value": value}
         elif isinstance(parent, list):
@@ -101,3 +102,33 @@ def test_wrong_encodings(client: TestClient, encoding: str) -> None:
     """JSON in another encoding than UTF-8 is refused, or the same where the bytes are."""
     text = codec.encode(ehr.request(client, "no-cancer", SERVICE)).decode().replace("Patient", "Patiént", 1)
     assert ehr.post(client, SERVICE, text.encode(encoding)).status_code == 400
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_broken_apply_calls(client: TestClient, seed: int) -> None:
+    """`$apply`, with an inline plan too, and feedback give an answer or say what is wrong."""
+    choice = random.Random(seed)  # noqa: S311
+    plan = client.get("/fhir/PlanDefinition/ibero2025-strategy-follow-up").json()
+    patient = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": PATIENT}]}
+    parts = [{"name": "key", "valueString": "k"}, {"name": "data", "resource": patient}]
+    listed = [
+        {"name": "subject", "valueString": "Patient/p"},
+        {"name": "planDefinition", "resource": plan},
+        {"name": "prefetchData", "part": parts},
+        {"name": "userLanguage", "valueCodeableConcept": {"coding": [{"code": "de"}]}},
+        {"name": "evaluationDateTime", "valueDateTime": "2026-01-31"},
+        {"name": "parameters", "resource": {"resourceType": "Parameters", "parameter": [{"name": "A", "part": []}]}},
+    ]
+    apply_call = {"resourceType": "Parameters", "parameter": listed}
+    reason = {"reason": {"code": "c", "system": "https://e.org"}}
+    item = {"card": "c", "outcome": "overridden", "outcomeTimestamp": "2026-01-31T00:00:00Z", "overrideReason": reason}
+    headers = {"content-type": "application/json"}
+    for path, call in (
+        ("/fhir/PlanDefinition/$apply", apply_call),
+        ("/fhir/PlanDefinition/$r5.apply", apply_call),
+        (f"/cds-services/{SERVICE}/feedback", {"feedback": [item]}),
+    ):
+        assert client.post(path, content=codec.encode(call), headers=headers).status_code == 200
+        for _ in range(30):
+            answer = client.post(path, content=codec.encode(broken(call, choice)), headers=headers)
+            assert answer.status_code in {*ALLOWED, 404}, answer.text
