@@ -7,7 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from fhir_cds.cql.explain import provenance
+from fhir_cds.cql.explain import provenance, resources_in
 from fhir_cds.cql.runtime.interval import Interval
 from fhir_cds.cql.runtime.message import Message, MessageError
 from fhir_cds.cql.runtime.numbers import Long
@@ -30,13 +30,14 @@ class Evaluation:
     An evaluation belongs to one thread; the program behind it is shared.
     """
 
-    __slots__ = ("_program", "_state", "_unset", "_values")
+    __slots__ = ("_held", "_program", "_state", "_unset", "_values")
 
     def __init__(self, program: Program, state: State, values: list[Any], unset: object) -> None:
         self._program = program
         self._state = state
         self._values = values
         self._unset = unset
+        self._held: dict[int, tuple[str, ...]] = {}
 
     def value(self, library: str, define: str) -> Any:
         """Return the value of a define (None is null), evaluating it and what it needs the first time.
@@ -44,23 +45,40 @@ class Evaluation:
         Raises InputError when there is no such define, EvaluationError when it fails, BudgetError when it takes too
         many steps.
         """
-        compiled = self._program.compiled
-        slot = compiled.slots.get(("e", library, define))
+        return self._at(self._slot(library, define))
+
+    def _slot(self, library: str, define: str) -> int:
+        slot = self._program.compiled.slots.get(("e", library, define))
         if slot is None:
             raise InputError("there is no such define", where=f'{library}."{define}"')
+        return slot
+
+    def _at(self, slot: int) -> Any:
         value = self._values[slot]
         if value is not self._unset:
             return value
+        name, function = self._program.compiled.by_slot[slot]
         try:
-            return compiled.functions[("e", library, define)](self._state, self._values)
+            return function(self._state, self._values)
         except EvaluationError:
             raise
         except Exception as error:  # whatever an operator raises becomes an error with its place
-            raise self._located(error, library, define) from None
+            raise self._located(error, *name) from None
 
     def resources(self, library: str, define: str) -> tuple[str, ...]:
         """Return where a value comes from, as `Type/id`: resources in it, else those of the defines it reads."""
-        return provenance(self._program, self, library, define)
+        return provenance(self._program.compiled.reads, self._held_at, self._slot(library, define))
+
+    def _held_at(self, slot: int) -> tuple[str, ...]:
+        """Return the resources in a define's value, as `Type/id`; one that fails holds none."""
+        found = self._held.get(slot)
+        if found is None:
+            try:
+                found = resources_in(self._at(slot))
+            except EvaluationError:
+                found = ()
+            self._held[slot] = found
+        return found
 
     def known(self, library: str, define: str) -> bool:
         """Tell whether a define was evaluated already."""

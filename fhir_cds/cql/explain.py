@@ -2,49 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from fhir_cds.cql.runtime.fhir import Typed
-from fhir_cds.errors import EvaluationError
-
-if TYPE_CHECKING:
-    from fhir_cds.cql.evaluate import Evaluation
-    from fhir_cds.cql.library import Program
 
 
-def provenance(program: Program, evaluation: Evaluation, library: str, define: str) -> tuple[str, ...]:
-    """Return `Type/id` of the resources in a define's value, else of the nearest defines it refers to, in order."""
-    info = program.define(library, define)
-    own = resources_in(_value(evaluation, library, define))
+def provenance(reads: Sequence[tuple[int, ...]], held: Callable[[int], tuple[str, ...]], slot: int) -> tuple[str, ...]:
+    """Return `Type/id` of the resources in a define's value, else of the nearest defines it refers to, in order.
+
+    Defines go by their slots: `reads` has the slots that each refers to, `held` gives the resources in a slot's value.
+    """
+    own = held(slot)
     if own:
         return own
-    seen = {(library, define)}
-    level = list(info.references)
+    seen = {slot}
+    level = reads[slot]
     found: dict[str, None] = {}
     while level:
-        deeper: list[tuple[str, str]] = []
-        for key in level:
-            if key in seen:
+        deeper: list[int] = []
+        for number in level:
+            if number in seen:
                 continue
-            seen.add(key)
-            here = resources_in(_value(evaluation, *key))
-            found.update(dict.fromkeys(here))
-            if not here:
-                deeper += program.define(*key).references
-        level = deeper
+            seen.add(number)
+            here = held(number)
+            if here:
+                found.update(dict.fromkeys(here))
+            else:
+                deeper += reads[number]
+        level = tuple(deeper)
     return tuple(found)
-
-
-def _value(evaluation: Evaluation, library: str, define: str) -> Any:
-    """Return a define's value; one that fails has no provenance."""
-    try:
-        return evaluation.value(library, define)
-    except EvaluationError:
-        return None
 
 
 def resources_in(value: Any) -> tuple[str, ...]:
     """Return `Type/id` of the resources a value is or holds, in order, each once."""
+    if not isinstance(value, list | dict | Typed):
+        return ()
     found: dict[str, None] = {}
     pending = [value]
     while pending:

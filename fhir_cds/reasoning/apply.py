@@ -14,8 +14,9 @@ from fhir_cds.reasoning import action as actions
 from fhir_cds.reasoning import activity as activities
 from fhir_cds.reasoning import dynamic, related, selection, tree
 from fhir_cds.reasoning.engine import Engine
+from fhir_cds.reasoning.explain import Explainer
 from fhir_cds.reasoning.outcome import Applied, Json
-from fhir_cds.reasoning.session import Context, Session
+from fhir_cds.reasoning.session import Context, Session, variables_of
 
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _INSTANT: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})")
@@ -51,10 +52,12 @@ def begin(engine: Engine, record: Record, now: str, context: Context = NO_CONTEX
     declares one (apply.md DV-06, IN-14).
     """
     moment = instant(now)
-    session = Session(engine, record.subject, record.resources, moment, context, None)
-    given = {f"%{name}": value for name, value in session.variables().items() if value != []}
-    session.evaluation = engine.evaluate(record.resources, moment, {**given, **context.parameters})
-    return session
+    known = {f"{item['resourceType']}/{item.get('id')}": item for item in record.resources}
+    variables = variables_of(context, record.subject, known)
+    given = {f"%{name}": value for name, value in variables.items() if value != []}
+    evaluation = engine.evaluate(record.resources, moment, {**given, **context.parameters})
+    explainer = Explainer(engine.graph, evaluation)
+    return Session(engine, record.subject, record.resources, known, moment, context, evaluation, explainer)
 
 
 def apply_plan(engine: Engine, plan: str | Json, record: Record, now: str, context: Context = NO_CONTEXT) -> Applied:

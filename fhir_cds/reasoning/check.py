@@ -17,6 +17,9 @@ from fhir_cds.reasoning.expressions import Define
 from fhir_cds.reasoning.graph import Graph
 from fhir_cds.reasoning.outcome import Json
 
+DEFINITIONS: Final = ("PlanDefinition", "ActivityDefinition")
+"""Types of resources with expressions that name defines."""
+
 _NAMING: Final = expressions.NAME | expressions.EITHER
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from fhir_cds import cql
 from fhir_cds.errors import ContentError, NotFoundError
 from fhir_cds.knowledge.load import Knowledge
 from fhir_cds.knowledge.registry import Registry
-from fhir_cds.reasoning import check, plans
+from fhir_cds.reasoning import check, expressions, plans
+from fhir_cds.reasoning.expressions import Meaning
 from fhir_cds.reasoning.graph import Graph, graph
 from fhir_cds.reasoning.logic import NoLogic, Program
 from fhir_cds.reasoning.outcome import Json
@@ -47,6 +50,7 @@ class Engine:
     parameters: frozenset[str]
     recommendations: tuple[Recommendation, ...]
     code_sets: CodeSets
+    _meanings: Mapping[tuple[int, int], Meaning]
 
     @classmethod
     def load(cls, knowledge: Knowledge, *, strict: bool = True) -> Engine:
@@ -71,7 +75,8 @@ class Engine:
             raise ContentError("; ".join(found) if len(found) < 2 else "\n".join((f"{len(found)} faults", *found)))
         sets = local.code_sets(registry) if code_sets is None else code_sets
         names = frozenset(name for library in program.libraries for name in library.parameters)
-        return cls(registry, program, nodes, names, recommendations(registry), sets)
+        known = MappingProxyType(dict(_meanings(registry)))
+        return cls(registry, program, nodes, names, recommendations(registry), sets, known)
 
     def plan(self, name: str) -> Json:
         """Return a PlanDefinition by id or canonical; raises NotFoundError that names it."""
@@ -87,6 +92,11 @@ class Engine:
         except NotFoundError:
             raise NotFoundError(f"{kind} {name} is not in the content", where=kind) from None
 
+    def meaning(self, expression: Json, definition: Json) -> Meaning:
+        """Return what an expression of a plan or activity, in the content or not, names; raises ContentError."""
+        found = self._meanings.get((id(expression), id(definition)))
+        return expressions.meaning(expression, definition, self.registry) if found is None else found
+
     def evaluate(self, resources: Sequence[Json], now: str, parameters: Mapping[Any, Any]) -> Any:
         """Return the evaluation of one patient; `parameters` that no library declares are left out."""
         declared = {
@@ -95,6 +105,15 @@ class Engine:
             if (key if isinstance(key, str) else key[-1]) in self.parameters
         }
         return self.program.evaluate(resources, now, declared)
+
+
+def _meanings(registry: Registry) -> Iterator[tuple[tuple[int, int], Meaning]]:
+    """Yield what each expression of the content names, by identity: the registry keeps these objects, unchanged."""
+    for definition in registry:
+        if definition["resourceType"] in check.DEFINITIONS:
+            for _, expression in check.named_expressions(definition):
+                with suppress(ContentError):  # for plans that are applied in spite of their faults
+                    yield (id(expression), id(definition)), expressions.meaning(expression, definition, registry)
 
 
 def recommendations(registry: Registry) -> tuple[Recommendation, ...]:

@@ -7,7 +7,6 @@ that, once recorded, could decide it. A define that is false or true is not ente
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fhir_cds import cql
@@ -17,92 +16,93 @@ from fhir_cds.reasoning.graph import Graph, Node
 from fhir_cds.reasoning.logic import Evaluation
 from fhir_cds.reasoning.outcome import Outcome, Reason
 
+_UNREAD: Final = object()
 _MARK: Final = {True: "yes", False: "no", None: "unknown"}
 
 
-@dataclass(frozen=True, slots=True)
 class Explainer:
-    """Explains the defines of one evaluation."""
+    """Explains the defines of one evaluation; what it has worked out of a node it keeps under the node's index."""
 
-    graph: Graph
-    evaluation: Evaluation
-    _values: dict[Define, tuple[Any, EvaluationError | None]] = field(default_factory=dict)
-    _reasons: dict[Define, Reason] = field(default_factory=dict)
-    _sources: dict[Define, tuple[str, ...]] = field(default_factory=dict)
+    __slots__ = ("_errors", "_missing", "_reasons", "_sources", "_values", "evaluation", "graph")
+
+    def __init__(self, graph: Graph, evaluation: Evaluation) -> None:
+        self.graph = graph
+        self.evaluation = evaluation
+        self._values: list[Any] = [_UNREAD] * len(graph)
+        self._errors: dict[int, EvaluationError] = {}
+        self._missing: dict[int, tuple[str, ...]] = {}
+        self._reasons: list[Reason | None] = [None] * len(graph)
+        self._sources: dict[int, tuple[str, ...]] = {}
 
     def missing(self, start: Define) -> tuple[str, ...]:
         """Return the ids of the facts without a value that leave `start` without a value, in the order named."""
-        found: dict[str, None] = {}
-        self._missing(start, found, {})
-        return tuple(found)
+        node = self.graph.get(start)
+        return self._lacking(node) if node is not None else ()
 
-    def _missing(self, define: Define, found: dict[str, None], seen: dict[Define, bool]) -> bool:
-        """Add the missing facts at and below `define`; say whether there is one."""
-        node = self.graph.get(define)
-        if node is None or not self._is_null(define):
-            return False
-        if define not in seen:
-            seen[define] = False  # against rings, which CQL forbids
-            below = [self._missing(other, found, seen) for other in node.references]
-            if node.fact is not None and not any(below):
-                found[node.fact] = None
-            seen[define] = node.fact is not None or any(below)
-        return seen[define]
+    def _lacking(self, node: Node) -> tuple[str, ...]:
+        """Return the missing facts at and below a node; a fact that rests on missing ones gives way to them."""
+        if self._read(node) is not None or node.index in self._errors:
+            return ()
+        found = self._missing.get(node.index)
+        if found is None:
+            self._missing[node.index] = ()  # against rings, which CQL forbids
+            below = (self.graph.get(define) for define in node.references)
+            found = tuple(dict.fromkeys(fact for other in below if other for fact in self._lacking(other)))
+            if node.fact is not None and not found:
+                found = (node.fact,)
+            self._missing[node.index] = found
+        return found
 
     def because(self, start: Define) -> tuple[Reason, ...]:
         """Return the decisions and the facts with a value on which `start` rests, `start` first, then as named."""
         return tuple(
             self.reason(node)
-            for node in self.graph.below.get(start, ())
-            if node.define == start
-            or node.decision
-            or (node.fact is not None and self._read(node.define)[0] is not None)
+            for node in self.graph.grounds(start).reasons
+            if node.fact is None or node.define == start or self._read(node) is not None
         )
 
     def failures(self, start: Define) -> tuple[EvaluationError, ...]:
         """Return the errors of defines on which `start` rests, whether or not its value needed them."""
-        errors = (self._read(node.define)[1] for node in self.graph.below.get(start, ()))
-        return tuple(error for error in errors if error is not None)
+        nodes = self.graph.grounds(start).nodes
+        for node in nodes:
+            self._read(node)
+        return tuple(self._errors[node.index] for node in nodes if node.index in self._errors) if self._errors else ()
 
     def reason(self, node: Node) -> Reason:
         """Return a define's value and resources; one that fails has no value."""
-        found = self._reasons.get(node.define)
+        found = self._reasons[node.index]
         if found is None:
-            define = node.define
-            value = cql.to_json(self._read(define)[0])
-            found = Reason(define.name, value, self._resources(node), node.fact, define.library)
-            self._reasons[define] = found
+            value = cql.to_json(self._read(node))
+            found = Reason(node.define.name, value, self._resources(node), node.fact, node.define.library)
+            self._reasons[node.index] = found
         return found
 
     def _resources(self, node: Node) -> tuple[str, ...]:
         """Return the resources behind a define; those of a decision are those behind what it names."""
-        found = self._sources.get(node.define)
+        found = self._sources.get(node.index)
         if found is None:
-            self._sources[node.define] = ()  # against rings, which CQL forbids
+            self._sources[node.index] = ()  # against rings, which CQL forbids
+            self._read(node)
             if node.decision:
                 below = (self.graph.get(define) for define in node.references)
                 found = tuple(dict.fromkeys(name for other in below if other for name in self._resources(other)))
-            elif self._read(node.define)[1] is None:
-                found = tuple(self.evaluation.resources(node.define.library, node.define.name))
+            elif node.index not in self._errors:
+                found = tuple(self.evaluation.resources(*node.define))
             else:
                 found = ()
-            self._sources[node.define] = found
+            self._sources[node.index] = found
         return found
 
-    def _read(self, define: Define) -> tuple[Any, EvaluationError | None]:
-        """Return (value, None), or (None, the error) of a define that fails."""
-        found = self._values.get(define)
-        if found is None:
+    def _read(self, node: Node) -> Any:
+        """Return the value of a define; one that fails has none, and its error is kept."""
+        value = self._values[node.index]
+        if value is _UNREAD:
             try:
-                found = self.evaluation.value(define.library, define.name), None
+                value = self.evaluation.value(*node.define)
             except EvaluationError as error:
-                found = None, error
-            self._values[define] = found
-        return found
-
-    def _is_null(self, define: Define) -> bool:
-        value, error = self._read(define)
-        return value is None and error is None
+                value, self._errors[node.index] = None, error
+            self._values[node.index] = value
+        return value
 
 
 def tree(explainer: Explainer, start: Define) -> str:

@@ -1,4 +1,8 @@
-"""The static graph of defines: who refers to whom, and which of them are clinical facts (CQL tag `@fact`)."""
+"""The static graph of defines: who refers to whom, and which of them are clinical facts (CQL tag `@fact`).
+
+All that explanations need of it is worked out once, when the content is loaded: for each define the nodes on which it
+rests, and those of them that can be a reason.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,12 @@ _BOOLEAN: Final = "Boolean"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A define with what it refers to; `fact` is its fact id, `decision` whether it is a Boolean that is no fact."""
+    """A define with what it refers to; `fact` is its fact id, `decision` whether it is a Boolean that is no fact.
 
+    `index` is its place among all nodes, for tables of what is known of each.
+    """
+
+    index: int
     define: Define
     references: tuple[Define, ...]
     fact: str | None
@@ -24,11 +32,22 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Grounds:
+    """What a define rests on: all nodes (see `_reached`), and those that can be a reason: itself, decisions, facts."""
+
+    nodes: tuple[Node, ...]
+    reasons: tuple[Node, ...]
+
+
+NO_GROUNDS: Final = Grounds((), ())
+
+
+@dataclass(frozen=True, slots=True)
 class Graph:
-    """All nodes by define, and for each the nodes on which it rests (see `_reached`)."""
+    """All nodes by define, and for each what it rests on."""
 
     nodes: Mapping[Define, Node]
-    below: Mapping[Define, tuple[Node, ...]]
+    _grounds: Mapping[Define, Grounds]
 
     def __contains__(self, define: object) -> bool:
         return define in self.nodes
@@ -36,9 +55,16 @@ class Graph:
     def __iter__(self) -> Iterator[Define]:
         return iter(self.nodes)
 
+    def __len__(self) -> int:
+        return len(self.nodes)
+
     def get(self, define: Define) -> Node | None:
         """Return the node of a define, None when there is none."""
         return self.nodes.get(define)
+
+    def grounds(self, define: Define) -> Grounds:
+        """Return what a define rests on; nothing where there is no such define."""
+        return self._grounds.get(define, NO_GROUNDS)
 
 
 def graph(libraries: Sequence[Any]) -> Graph:
@@ -50,9 +76,14 @@ def graph(libraries: Sequence[Any]) -> Graph:
             fact = info.tags.get(FACT)
             boolean = fact is None and str(info.result_type or "").rsplit("}", 1)[-1].endswith(_BOOLEAN)
             references = dict.fromkeys(Define(*pair) for pair in info.references)
-            nodes[define] = Node(define, tuple(references), fact, boolean)
-    below = {define: tuple(_reached(nodes, define)) for define in nodes}
-    return Graph(MappingProxyType(nodes), MappingProxyType(below))
+            nodes[define] = Node(len(nodes), define, tuple(references), fact, boolean)
+    grounds = {define: _grounds(nodes, define) for define in nodes}
+    return Graph(MappingProxyType(nodes), MappingProxyType(grounds))
+
+
+def _grounds(nodes: Mapping[Define, Node], start: Define) -> Grounds:
+    reached = tuple(_reached(nodes, start))
+    return Grounds(reached, tuple(node for node in reached if node.define == start or node.decision or node.fact))
 
 
 def _reached(nodes: Mapping[Define, Node], start: Define) -> Iterator[Node]:

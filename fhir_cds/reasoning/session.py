@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from fhir_cds.errors import ContentError, EvaluationError
-from fhir_cds.reasoning import expressions, fhirpath
+from fhir_cds.reasoning import fhirpath
 from fhir_cds.reasoning.engine import Engine
 from fhir_cds.reasoning.explain import Explainer
 from fhir_cds.reasoning.expressions import Define, Meaning, Path
@@ -55,13 +55,13 @@ class Session:
     engine: Engine
     subject: str
     resources: Sequence[Json]
+    by_reference: Mapping[str, Json]
     now: str
     context: Context
     evaluation: Any  # logic.Evaluation
+    explainer: Explainer
     issues: list[Json] = field(default_factory=list)
     open_plans: tuple[str, ...] = ()
-    _explainer: Explainer | None = None
-    _by_reference: dict[str, Json] | None = None
     memo: dict[Any, Any] = field(default_factory=dict)
 
     @property
@@ -69,33 +69,13 @@ class Session:
         """The day of `now`, in its own time zone."""
         return self.now[:10]
 
-    @property
-    def explainer(self) -> Explainer:
-        """Explains this evaluation."""
-        if self._explainer is None:
-            self._explainer = Explainer(self.engine.graph, self.evaluation)
-        return self._explainer
-
     def resource(self, reference: str | None) -> Json | None:
         """Return the resource of the record that `Type/id` names, None when it is not in it."""
-        if self._by_reference is None:
-            self._by_reference = {f"{r['resourceType']}/{r.get('id')}": r for r in self.resources}
-        return self._by_reference.get(reference) if reference else None
+        return self.by_reference.get(reference) if reference else None
 
     def variables(self, **more: Any) -> dict[str, Any]:
-        """Return the `%variables` of expressions: the parameters of the call, people as resources where known.
-
-        A parameter of `$apply` that the call does not give is empty, so that expressions may ask for it.
-        """
-        context = self.context
-        people = {
-            "subject": self.subject,
-            "encounter": context.encounter,
-            "practitioner": context.practitioner,
-            "organization": context.organization,
-        }
-        found = {name: self.resource(ref) or _stub(ref) for name, ref in people.items() if ref is not None}
-        return {**NOT_GIVEN, **context.variables, "patient": found["subject"], **found, **more}
+        """Return the `%variables` of expressions (see `variables_of`), with some more."""
+        return {**variables_of(self.context, self.subject, self.by_reference), **more}
 
     def scope(self, definition: Json, **more: Any) -> dict[str, Any]:
         """Return the variables of an expression in a definition: those of the call, and those that it declares itself.
@@ -114,7 +94,7 @@ class Session:
 
     def meaning(self, expression: Json, definition: Json) -> Meaning:
         """Return what an expression of a plan or activity names; raises ContentError."""
-        return expressions.meaning(expression, definition, self.engine.registry)
+        return self.engine.meaning(expression, definition)
 
     def value(self, meaning: Meaning, root: Json, variables: Callable[[], Mapping[str, Any]]) -> Any:
         """Return the value of a define or FHIRPath (a list for FHIRPath); raises EvaluationError or ContentError."""
@@ -130,6 +110,21 @@ class Session:
         """Raise ContentError when the define is not in the compiled logic."""
         if define not in self.engine.graph:
             raise ContentError(f'there is no define "{define.name}" in the library {define.library}')
+
+
+def variables_of(context: Context, subject: str, resources: Mapping[str, Json]) -> dict[str, Any]:
+    """Return the parameters of a call as `%variables`, people as resources where known (`resources` by `Type/id`).
+
+    A parameter of `$apply` that the call does not give is empty, so that expressions may ask for it.
+    """
+    people = {
+        "subject": subject,
+        "encounter": context.encounter,
+        "practitioner": context.practitioner,
+        "organization": context.organization,
+    }
+    found = {name: resources.get(ref) or _stub(ref) for name, ref in people.items() if ref is not None}
+    return {**NOT_GIVEN, **context.variables, "patient": found["subject"], **found}
 
 
 def _stub(reference: str) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from operator import is_
 
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Verdict
 
@@ -34,7 +35,9 @@ def rebuild(
     """Return the actions with `change` applied to each, children first; None drops an action with all below it."""
     result = []
     for action in actions:
-        made = change(replace(action, children=rebuild(action.children, change)))
+        children = rebuild(action.children, change)
+        kept = len(children) == len(action.children) and all(map(is_, children, action.children))
+        made = change(action if kept else replace(action, children=children))
         if made is not None:
             result.append(made)
     return tuple(result)
@@ -44,6 +47,10 @@ def map_plans(applied: Applied, change: Callable[[Applied], Applied]) -> Applied
     """Return an applied plan with `change` applied to it and every plan nested in it, inner ones first."""
 
     def inner(action: AppliedAction) -> AppliedAction:
-        return action if action.nested is None else replace(action, nested=map_plans(action.nested, change))
+        if action.nested is None:
+            return action
+        nested = map_plans(action.nested, change)
+        return action if nested is action.nested else replace(action, nested=nested)
 
-    return change(replace(applied, actions=rebuild(applied.actions, inner)))
+    actions = rebuild(applied.actions, inner)
+    return change(applied if all(map(is_, actions, applied.actions)) else replace(applied, actions=actions))
