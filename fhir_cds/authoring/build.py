@@ -77,7 +77,7 @@ def build(root: Path, node_modules: Path, *, reuse: bool = True) -> Built:
     documents = {name: decode(ready[name]) for name in sources}
     files = {ELM / f"{name}.json": ready[name] for name in sources}
     files[STAMP] = encode_pretty(stamp(digests, ready))
-    metadata = decode((root / METADATA).read_bytes())
+    metadata = read_metadata(root)
     for name, source in sources.items():
         path = Path("plandefinitions") / f"Library-{name}.json"
         files[path] = encode_pretty(library_resource(source, documents, ready[name], metadata))
@@ -86,14 +86,23 @@ def build(root: Path, node_modules: Path, *, reuse: bool = True) -> Built:
     return Built(files, tuple(wanted), tuple(warnings))
 
 
+def read_metadata(root: Path) -> Mapping[str, Any]:
+    """Return what all Library resources of the content share; raises ContentError when the file is not there."""
+    try:
+        found: Mapping[str, Any] = decode((root / METADATA).read_bytes(), where=str(METADATA))
+    except OSError as error:
+        raise ContentError(f"cannot be read: {error.strerror}", where=str(METADATA)) from None
+    return found
+
+
 def read_sources(root: Path, node_modules: Path) -> dict[str, Source]:
     """Return the CQL libraries under `root` by name; FHIRHelpers is generated where the model info can be read."""
     folder = root / CQL
     texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.cql"))}
-    if (node_modules / MODEL_INFO).is_file():
-        texts[helpers.NAME] = helpers.fhir_helpers(node_modules)
     if not texts:
         raise ContentError("no CQL library found", where=str(CQL))
+    if (node_modules / MODEL_INFO).is_file():
+        texts[helpers.NAME] = helpers.fhir_helpers(node_modules)
     sources = {name: _source(name, texts[name]) for name in sorted(texts)}
     for source in sources.values():
         for included in source.includes:

@@ -17,6 +17,7 @@ from fhir_cds.authoring.lint.logic import library_of, named
 from fhir_cds.authoring.lint.view import Content, Json, actions, read
 from fhir_cds.authoring.mutants import Mutant, applied, borrow, mutants
 from fhir_cds.cql import Program
+from fhir_cds.data.record import PatientRecord
 from fhir_cds.errors import ContentError
 from fhir_cds.knowledge.load import load
 from fhir_cds.reasoning.engine import Engine
@@ -51,6 +52,7 @@ class Bench:
     content: Content
     cases: tuple[Case, ...]
     needs: Mapping[str, frozenset[Name]]
+    records: Mapping[str, PatientRecord]
     kills: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -63,13 +65,13 @@ class Bench:
         reaching = [case for case in self.cases if mutant.define in self.needs[_key(case)]]
         if not reaching:
             return Fate(mutant, UNREACHED)
-        reaching.sort(key=lambda case: -self.kills[_key(case)])
+        reaching.sort(key=lambda case: (-self.kills[_key(case)], len(self.needs[_key(case)])))
         try:
             engine = self.engine(mutant, reaching)
         except ContentError:
             return Fate(mutant, STILLBORN)
         for case in reaching:
-            if not runner.run(engine, case).passed:
+            if not runner.run(engine, case, self.records[_key(case)]).passed:
                 self.kills[_key(case)] += 1
                 return Fate(mutant, CAUGHT, _key(case))
         return Fate(mutant, SURVIVED)
@@ -92,7 +94,8 @@ def bench(root: Path) -> Bench:
         raise ContentError(f"cases must pass before mutants are tried: {', '.join(failing) or 'unreadable case'}")
     plans = {str(file.document.get("id")): file.document for file in content.of("PlanDefinition")}
     needs = {_key(case): needed(content.logic, plans, case) for case in content.cases}
-    return Bench(sound, local.code_sets(knowledge.registry), content, content.cases, needs)
+    records = {_key(case): runner.record(sound, case) for case in content.cases}
+    return Bench(sound, local.code_sets(knowledge.registry), content, content.cases, needs, records)
 
 
 def needed(logic: Logic, plans: Mapping[str, Json], case: Case) -> frozenset[Name]:

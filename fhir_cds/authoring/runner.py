@@ -45,12 +45,15 @@ def record(engine: Engine, case: Case) -> PatientRecord:
     return from_resources(case.resources, systems=aliases(engine.registry), where=case.id)
 
 
-def run(engine: Engine, case: Case) -> Result:
-    """Return the result of a case; an error that the engine raises is a difference too."""
+def run(engine: Engine, case: Case, known: PatientRecord | None = None) -> Result:
+    """Return the result of a case; an error that the engine raises is a difference too.
+
+    `known` is the case's record where it has been read before (content that does not change reads it the same).
+    """
     why: list[str] = []
     try:
         context = Context(parameters={DRAFTS: list(case.drafts)} if case.drafts else {})
-        session = begin(engine, record(engine, case), case.now, context)
+        session = begin(engine, known or record(engine, case), case.now, context)
         differences = [*_outcomes(session, case, why), *_defines(session, case), *_schedule(session, case)]
     except FhirCdsError as error:
         differences = [f"{type(error).__name__}: {error}"]
