@@ -4,6 +4,8 @@ import ehr
 import pytest
 from starlette.testclient import TestClient
 
+from fhir_cds.server.state import Loaded
+
 NAMES = sorted(path.stem for path in ehr.PATIENTS.glob("*.json"))
 SERVICES = ("sarcoma-follow-up", "sarcoma-liver-metastases")
 NEW = "sarcoma-new-metastasis"
@@ -34,11 +36,11 @@ def test_overdue_visit(client: TestClient) -> None:
     assert referred == created - {f"CarePlan/{plan['id']}"}
 
 
-def test_missing_lesion_count_is_named(client: TestClient) -> None:
+def test_missing_lesion_count_is_named(client: TestClient, content: Loaded) -> None:
     """A record without the lesion count gets a card that names it instead of silence."""
     body = ehr.request(client, "lesion-count-missing", "sarcoma-liver-metastases")
     text = "\n".join(card["detail"] for card in ehr.cards(client, "sarcoma-liver-metastases", body))
-    assert "| metastasis count |" in text
+    assert f"| {content.fact_texts['metastasis_count']} |" in text
 
 
 def test_same_call_same_bytes(client: TestClient) -> None:
