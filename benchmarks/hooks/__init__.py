@@ -1,0 +1,1 @@
+"""The CDS Hooks service under load, beside peers that answer with a fixed card."""
