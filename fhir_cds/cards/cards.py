@@ -39,26 +39,26 @@ class Projection:
     app_url: str | None = None
 
 
-def cards_from(applied: Sequence[Applied], projection: Projection) -> tuple[Card, ...]:
-    """Return the cards of the plans applied to one patient; none when nothing applies and nothing is in question."""
-    head, rest = _split(_chosen(applied, projection))
+def cards_from(chosen: Sequence[Decision], projection: Projection) -> tuple[Card, ...]:
+    """Return the cards of the decisions that are chosen for a call (see `chosen`)."""
+    head, rest = _split(chosen)
     cards = [_card(decision, projection) for decision in head]
     return (*cards, _rest(rest, projection)) if rest else tuple(cards)
 
 
-def _split(found: list[Decision]) -> tuple[list[Decision], list[Decision]]:
+def _split(found: Sequence[Decision]) -> tuple[Sequence[Decision], Sequence[Decision]]:
     """Return the decisions with a card of their own, and those that share the last one."""
-    return (found, []) if len(found) <= LIMIT else (found[: LIMIT - 1], found[LIMIT - 1 :])
+    return (found, ()) if len(found) <= LIMIT else (found[: LIMIT - 1], found[LIMIT - 1 :])
 
 
-def _chosen(applied: Sequence[Applied], projection: Projection) -> list[Decision]:
-    """Return the decisions that get a card in this call, the most pressing first."""
-    return [
+def chosen(applied: Sequence[Applied], projection: Projection) -> tuple[Decision, ...]:
+    """Return the decisions that get a card, the most pressing first; none when nothing applies or is in question."""
+    return tuple(
         decision
         for decision in decisions(applied)
         if decision.plan.get("url") not in projection.left_out
         and (not projection.about or decision.failed or decision.failures or decision.resources & projection.about)
-    ]
+    )
 
 
 def _card(decision: Decision, projection: Projection) -> Card:
@@ -214,9 +214,9 @@ def _uuid(decision: Decision, projection: Projection) -> str:
     return ids.stable_uuid("card", projection.seed, _key(decision))
 
 
-def recommendations_of(applied: Sequence[Applied], projection: Projection) -> dict[str, tuple[str, ...]]:
+def recommendations_of(chosen: Sequence[Decision], projection: Projection) -> dict[str, tuple[str, ...]]:
     """Return, by card uuid, the recommendations (`source:number`) that apply in it: what feedback is counted by."""
-    head, rest = _split(_chosen(applied, projection))
+    head, rest = _split(chosen)
     found = {_uuid(decision, projection): _numbers(decision) for decision in head}
     if rest:
         found[_rest_uuid(rest, projection)] = tuple(number for decision in rest for number in _numbers(decision))

@@ -64,50 +64,30 @@ class Item:
         )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """One question of the guideline and what bears on it; `failures` are issues that no recommendation carries."""
+    """One question of the guideline and what bears on it; recommendations that do not apply are not in it.
+
+    `items` are all, in the order of the plans; the rest are sorted, strongest first. `applicable` and `unknown` are
+    recommendations that apply, or cannot be decided yet; `open_questions` proposals that found no consensus and
+    `background` ungraded text whose population applies; `failed` those whose evaluation failed (except suppressed
+    ones); `failures` are issues that no recommendation carries.
+    """
 
     plan: Json
-    items: list[Item] = field(default_factory=list)
-    failures: list[Json] = field(default_factory=list)
-    visits: list[Visit] = field(default_factory=list)
-    context: Json = field(default_factory=dict)
+    items: tuple[Item, ...] = ()
+    applicable: tuple[Item, ...] = ()
+    unknown: tuple[Item, ...] = ()
+    open_questions: tuple[Item, ...] = ()
+    background: tuple[Item, ...] = ()
+    failed: tuple[Item, ...] = ()
+    failures: tuple[Json, ...] = ()
+    visits: tuple[Visit, ...] = ()
 
     @property
     def title(self) -> str:
         """The strategy's title."""
         return str(self.plan.get("title") or self.plan.get("id"))
-
-    def having(self, verdict: Verdict, display: str = RECOMMENDATION) -> list[Item]:
-        """Return the items with this verdict and display, strongest first."""
-        chosen = (item for item in self.items if item.verdict is verdict and item.evidence.display == display)
-        return sorted(chosen, key=lambda item: item.rank)
-
-    @property
-    def applicable(self) -> list[Item]:
-        """Recommendations that apply."""
-        return self.having(Verdict.APPLICABLE)
-
-    @property
-    def unknown(self) -> list[Item]:
-        """Recommendations that cannot be decided yet."""
-        return self.having(Verdict.UNKNOWN)
-
-    @property
-    def open_questions(self) -> list[Item]:
-        """Proposals that found no consensus and whose population applies."""
-        return self.having(Verdict.APPLICABLE, NO_CONSENSUS)
-
-    @property
-    def background(self) -> list[Item]:
-        """Ungraded text that supports the rest."""
-        return self.having(Verdict.APPLICABLE, BACKGROUND)
-
-    @property
-    def failed(self) -> list[Item]:
-        """Recommendations whose evaluation failed, whatever their display (except suppressed ones)."""
-        return [item for item in self.items if item.verdict is Verdict.FAILED and item.evidence.display != SUPPRESSED]
 
     @property
     def resources(self) -> frozenset[str]:
@@ -137,32 +117,64 @@ class Decision:
         return (URGENCY[self.indicator], kind, best[1], best[2])
 
 
+@dataclass(slots=True)
+class _Found:
+    """A decision while its parts are being collected."""
+
+    plan: Json
+    items: list[Item] = field(default_factory=list)
+    failures: list[Json] = field(default_factory=list)
+    visits: list[Visit] = field(default_factory=list)
+
+    def decision(self) -> Decision:
+        """Return the decision, its items sorted into kinds."""
+        kinds: dict[tuple[Verdict, str], list[Item]] = {}
+        for item in sorted(self.items, key=lambda item: item.rank):
+            kinds.setdefault((item.verdict, item.evidence.display), []).append(item)
+
+        def kind(verdict: Verdict, display: str = RECOMMENDATION) -> tuple[Item, ...]:
+            return tuple(kinds.get((verdict, display), ()))
+
+        return Decision(
+            plan=self.plan,
+            items=tuple(self.items),
+            applicable=kind(Verdict.APPLICABLE),
+            unknown=kind(Verdict.UNKNOWN),
+            open_questions=kind(Verdict.APPLICABLE, NO_CONSENSUS),
+            background=kind(Verdict.APPLICABLE, BACKGROUND),
+            failed=tuple(i for i in self.items if i.verdict is Verdict.FAILED and i.evidence.display != SUPPRESSED),
+            failures=tuple(self.failures),
+            visits=tuple(self.visits),
+        )
+
+
 def decisions(applied: Sequence[Applied]) -> list[Decision]:
     """Return the decisions of the applied plans that have something to say, the most pressing first."""
-    found: dict[str, Decision] = {}
+    found: dict[str, _Found] = {}
     for root in applied:
         _plan(root, None, found)
-    return sorted((decision for decision in found.values() if decision.shown), key=lambda decision: decision.rank)
+    made = (each.decision() for each in found.values() if each.items or each.failures)
+    return sorted((decision for decision in made if decision.shown), key=lambda decision: decision.rank)
 
 
-def _plan(applied: Applied, owner: Json | None, found: dict[str, Decision]) -> None:
+def _plan(applied: Applied, owner: Json | None, found: dict[str, _Found]) -> None:
     """Collect the items of a plan under the strategy that owns them; a strategy owns those directly below it."""
     rule = plans.is_recommendation(applied.plan)
     decision = _decision(owner if rule and owner is not None else applied.plan, found)
     decision.failures += [issue for issue in applied.issues if _serious(issue)]
     decision.visits += [visit for visit in applied.visits if visit not in decision.visits]
-    decision.context = {**decision.context, **applied.context}
     if rule:
         decision.items += [
             Item(applied.plan, action, evidence(applied.plan, action.values))
             for action in applied.actions
-            if not any(item.action.id == action.id and item.plan is applied.plan for item in decision.items)
+            if action.outcome.verdict is not Verdict.NOT_APPLICABLE
+            and not any(item.action.id == action.id and item.plan is applied.plan for item in decision.items)
         ]
         return
     _group(applied.actions, applied.plan, decision, found)
 
 
-def _group(actions: Iterable[AppliedAction], owner: Json, decision: Decision, found: dict[str, Decision]) -> None:
+def _group(actions: Iterable[AppliedAction], owner: Json, decision: _Found, found: dict[str, _Found]) -> None:
     """Go down into the groups and nested plans whose own condition is true."""
     for action in actions:
         if action.outcome.verdict is Verdict.FAILED:
@@ -174,10 +186,10 @@ def _group(actions: Iterable[AppliedAction], owner: Json, decision: Decision, fo
         _group(action.children, owner, decision, found)
 
 
-def _decision(plan: Json, found: dict[str, Decision]) -> Decision:
+def _decision(plan: Json, found: dict[str, _Found]) -> _Found:
     """Return the decision of a plan, new when it is met first."""
     key = f"{plan.get('url', plan.get('id'))}|{plan.get('version', '')}"
-    return found.setdefault(key, Decision(plan))
+    return found.setdefault(key, _Found(plan))
 
 
 def _serious(issue: Json) -> bool:

@@ -32,9 +32,12 @@ Indicator = Literal["info", "warning", "critical"]
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
 
+_URL: Final[TypeAdapter[AnyUrl]] = TypeAdapter(AnyUrl)
+
+
 def _absolute(url: str) -> str:
     """Return `url` if it is an absolute URL, else raise ValueError."""
-    TypeAdapter(AnyUrl).validate_python(url)
+    _URL.validate_python(url)
     return url
 
 

@@ -51,12 +51,14 @@ class _Place:
 
 def applicability(session: Session, plan: Json, action: Json, path: str) -> Outcome:
     """Return whether `action` (at `path` of `plan`) applies to the session's patient, with its grounds."""
-    outcomes = [
-        _condition(_Place(session, plan, action, path), condition, f"{path}.condition[{index}]")
-        for index, condition in enumerate(action.get("condition", ()))
-        if condition.get("kind") == APPLICABILITY
-    ]
-    return conjunction(outcomes)
+    place = _Place(session, plan, action, path)
+    return conjunction(
+        [
+            _condition(place, condition, f"{path}.condition[{index}]")
+            for index, condition in enumerate(action.get("condition", ()))
+            if condition.get("kind") == APPLICABILITY
+        ]
+    )
 
 
 def conjunction(outcomes: Iterable[Outcome]) -> Outcome:
@@ -147,7 +149,7 @@ def _boolean(value: Any, *, single: bool) -> bool | None:
 def _alternative(condition: Json, expression: Json) -> Json | None:
     """Return the expression to take when the first has no value (CO-06): on the expression or on its condition."""
     for element in (expression, condition):
-        for name in _ALTERNATIVES:
+        for name in _ALTERNATIVES if "extension" in element else ():
             found = plans.extension_value(element, name)
             if isinstance(found, Mapping):
                 return found

@@ -54,13 +54,14 @@ def _indices(path: str) -> list[str]:
 def extensions(element: Json, name: str) -> Iterator[Json]:
     """Yield the extensions whose canonical ends in `/name`, so content under any base is understood."""
     for extension in element.get("extension", ()):
-        if str(extension.get("url", "")).rsplit("/", 1)[-1] == name:
+        url = str(extension.get("url", ""))
+        if url.endswith(name) and url.rpartition("/")[2] == name:
             yield extension
 
 
 def extension(element: Json, name: str) -> Json | None:
     """Return the first extension whose canonical ends in `/name`, None when there is none."""
-    return next(extensions(element, name), None)
+    return next(extensions(element, name), None) if "extension" in element else None
 
 
 def extension_value(element: Json, name: str) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fhir_cds.cards import contexts
-from fhir_cds.cards.cards import Projection, cards_from, recommendations_of
+from fhir_cds.cards.cards import Projection, cards_from, chosen, recommendations_of
 from fhir_cds.cards.discovery import Offer
 from fhir_cds.cards.facts import Facts
 from fhir_cds.cards.messages import Card, Response
@@ -86,8 +86,9 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
         about=frozenset(reference.of(resource) for resource in final),
         app_url=app_url,
     )
-    cards = cards_from(applied, projection)
-    rows = _rows(cards, recommendations_of(applied, projection))
+    shown = chosen(applied, projection)
+    cards = cards_from(shown, projection)
+    rows = _rows(cards, recommendations_of(shown, projection))
     failed = sum(
         action.outcome.verdict is Verdict.FAILED
         for one in applied

@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from fhir_cds.cards.cards import LIMIT, Projection, cards_from, recommendations_of
+from fhir_cds.cards.cards import LIMIT, Projection, cards_from, chosen, recommendations_of
 from fhir_cds.cards.facts import Facts
 from fhir_cds.cards.messages import Card, OverrideReason, Response
 from fhir_cds.fhir import codec
@@ -35,7 +35,7 @@ PROJECTION = Projection(Facts({"metastasis_count": "Number of lesions"}, RECORD)
 
 def cards(*applied: Applied, projection: Projection = PROJECTION) -> tuple[Card, ...]:
     """Return the cards, checked against our schema of the response."""
-    made = cards_from(applied, projection)
+    made = cards_from(chosen(applied, projection), projection)
     jsonschema.Draft202012Validator(SCHEMA).validate(
         codec.decode(codec.encode(Response(cards=made).json_object()).replace(b"\\u0000", b""))
     )
@@ -197,7 +197,7 @@ def test_at_most_seven_and_nothing_lost() -> None:
     applied = [b.group(b.strategy(f"s{n}"), b.leaf(b.rule(str(n)), b.YES, resource=ORDER)) for n in range(9)]
     made = cards(*applied)
     assert sum(len(card.suggestions or ()) for card in made) == 9
-    behind = recommendations_of(applied, PROJECTION)
+    behind = recommendations_of(chosen(applied, PROJECTION), PROJECTION)
     assert {card.uuid for card in made} == behind.keys()
     assert sum(len(numbers) for numbers in behind.values()) == 9
     assert len(made) == LIMIT
@@ -286,7 +286,7 @@ def test_recommendations_behind_cards() -> None:
     """Each card uuid leads to the recommendations that apply in it."""
     applied = b.group(b.strategy(), b.leaf(b.rule("1"), b.YES), b.leaf(b.rule("2"), b.NO))
     (card,) = cards(applied)
-    assert recommendations_of([applied], PROJECTION) == {card.uuid: ("guide:1",)}
+    assert recommendations_of(chosen([applied], PROJECTION), PROJECTION) == {card.uuid: ("guide:1",)}
 
 
 def test_a_lone_recommendation_has_its_own_card() -> None:
