@@ -23,7 +23,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 MAIN = "org.fhircds.hapi.Application"
-START_SECONDS = 240
+START_SECONDS = 420
 
 
 def missing_tools() -> str | None:

@@ -26,6 +26,7 @@ import org.springframework.context.annotation.Import;
 @Import({
   StorageConfig.class,
   ReasoningConfig.class,
+  HooksConfig.class,
   SubscriptionSubmitterConfig.class,
   SubscriptionProcessorConfig.class,
   SubscriptionChannelConfig.class,

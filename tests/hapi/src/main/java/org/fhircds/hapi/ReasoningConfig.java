@@ -1,9 +1,14 @@
 package org.fhircds.hapi;
 
+import ca.uhn.fhir.interceptor.model.RequestPartitionId;
+import ca.uhn.fhir.jpa.api.dao.DaoRegistry;
+import ca.uhn.fhir.jpa.cache.IResourceChangeListener;
+import ca.uhn.fhir.jpa.cache.IResourceChangeListenerRegistry;
+import ca.uhn.fhir.jpa.cache.ResourceChangeListenerRegistryInterceptor;
+import ca.uhn.fhir.jpa.searchparam.SearchParameterMap;
 import ca.uhn.fhir.rest.server.RestfulServer;
 import ca.uhn.fhir.rest.server.provider.IResourceProviderFactoryObserver;
 import ca.uhn.fhir.rest.server.provider.ResourceProviderFactory;
-import ca.uhn.fhir.jpa.cache.ResourceChangeListenerRegistryInterceptor;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -18,6 +23,8 @@ import org.opencds.cqf.cql.engine.runtime.Code;
 import org.opencds.cqf.fhir.cql.EvaluationSettings;
 import org.opencds.cqf.fhir.cql.engine.retrieve.RetrieveSettings;
 import org.opencds.cqf.fhir.cql.engine.terminology.TerminologySettings;
+import org.opencds.cqf.fhir.cr.hapi.common.CodeCacheResourceChangeListener;
+import org.opencds.cqf.fhir.cr.hapi.common.ElmCacheResourceChangeListener;
 import org.opencds.cqf.fhir.cr.hapi.config.r4.ApplyOperationConfig;
 import org.opencds.cqf.fhir.cr.hapi.config.r4.CrR4Config;
 import org.opencds.cqf.fhir.cr.hapi.config.r4.DataRequirementsOperationConfig;
@@ -107,6 +114,26 @@ public class ReasoningConfig {
   @Bean
   ResourceChangeListenerRegistryInterceptor resourceChangeListenerRegistryInterceptor() {
     return new ResourceChangeListenerRegistryInterceptor();
+  }
+
+  /** Without this a library that was compiled once would be used for ever, whatever is published after. */
+  @Bean
+  ElmCacheResourceChangeListener libraryChanges(
+      IResourceChangeListenerRegistry registry, DaoRegistry daos, EvaluationSettings settings) {
+    return listening(registry, "Library", new ElmCacheResourceChangeListener(daos, settings.getLibraryCache()));
+  }
+
+  @Bean
+  CodeCacheResourceChangeListener valueSetChanges(
+      IResourceChangeListenerRegistry registry, DaoRegistry daos, EvaluationSettings settings) {
+    return listening(registry, "ValueSet", new CodeCacheResourceChangeListener(daos, settings.getValueSetCache()));
+  }
+
+  private static <T extends IResourceChangeListener> T listening(
+      IResourceChangeListenerRegistry registry, String type, T listener) {
+    registry.registerResourceResourceChangeListener(
+        type, RequestPartitionId.allPartitions(), SearchParameterMap.newSynchronous(), listener, 1000);
+    return listener;
   }
 
   /** The module adds its operations after the server was built: pass them on. */
