@@ -132,7 +132,11 @@ def _serve_many(settings: Settings, config: Path | None) -> None:
     """Serve with several processes; each reads the same file, and finds the flags in its environment."""
     if settings.port == 0:
         raise InputError("several workers need a port of their own, not 0", where="--port")
-    flags = {"HOST": settings.host, "CONTENT": os.pathsep.join(map(str, settings.content))}
+    flags = {
+        "HOST": settings.host,
+        "WORKERS": str(settings.workers),
+        "CONTENT": os.pathsep.join(map(str, settings.content)),
+    }
     os.environ.update({f"{PREFIX}{name}": value for name, value in flags.items() if value})
     if config is not None:
         os.environ[CONFIG_VARIABLE] = str(config)

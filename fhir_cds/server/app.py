@@ -32,7 +32,7 @@ from fhir_cds.server.metrics import CONTENT_TYPE, Metrics
 from fhir_cds.server.settings import Settings
 from fhir_cds.server.state import Clock, Loaded, State, loaded, state
 from fhir_cds.server.store import Store
-from fhir_cds.server.trust import Trust
+from fhir_cds.server.trust import FirstUse, Trust
 
 log: Final = logging.getLogger("fhir_cds.server")
 
@@ -51,7 +51,7 @@ def create_app(content: Loaded, settings: Settings, *, clock: Clock = states.utc
         loaded=content,
         clock=clock,
         connections=connections(settings),
-        trust=Trust(settings),
+        trust=Trust(settings, first_use=shared_tokens(store) if settings.workers > 1 else None),
         rates=RateLimit(
             settings.rate_per_minute, {i.iss: i.rate_per_minute for i in settings.issuers if i.rate_per_minute}
         ),
@@ -93,6 +93,15 @@ def create_app(content: Loaded, settings: Settings, *, clock: Clock = states.utc
     app = Starlette(routes=routes, exception_handlers=HANDLERS, middleware=middleware, lifespan=lifespan)
     app.state.fhir_cds = service
     return app
+
+
+def shared_tokens(store: Store) -> FirstUse:
+    """Return the memory of used token ids that several workers share."""
+
+    async def first_use(iss: str, jti: str, expires: float, now: float) -> bool:
+        return await asyncio.to_thread(store.first_use, iss, jti, expires, now)
+
+    return first_use
 
 
 def connections(settings: Settings) -> Connections:

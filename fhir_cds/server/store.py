@@ -62,6 +62,14 @@ FEEDBACK: Final = sa.Table(
 )
 
 
+TOKENS: Final = sa.Table(
+    "fhir_cds_token",
+    _META,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("expires", sa.Float, nullable=False, index=True),
+)
+
+
 class StoreError(FhirCdsError):
     """The store cannot be used; nothing was acknowledged."""
 
@@ -151,6 +159,16 @@ class Store:
         """Keep feedback, committed on return; give how many items were new."""
         rows = [_feedback_row(service, issuer, item, received) for item in items]
         return self._write(lambda connection: self._insert(connection, ((FEEDBACK, rows),)))
+
+    def first_use(self, iss: str, jti: str, expires: float, now: float) -> bool:
+        """Return whether a token id was not seen before by any worker, and remember it until it expires."""
+        row = {"id": hashlib.sha256(f"{iss}\x1f{jti}".encode()).hexdigest(), "expires": expires}
+
+        def work(connection: sa.Connection) -> int:
+            connection.execute(sa.delete(TOKENS).where(TOKENS.c.expires <= now))
+            return self._insert(connection, ((TOKENS, [row]),))
+
+        return self._write(work) == 1
 
     def purge(self, before: datetime) -> int:
         """Delete what is older than an instant; give the number of rows."""

@@ -10,7 +10,7 @@ import base64
 import binascii
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -71,14 +71,27 @@ class Replay:
         return True
 
 
-class Trust:
-    """The check of callers under some settings."""
+FirstUse = Callable[[str, str, float, float], Awaitable[bool]]
+"""Says whether (iss, jti, expires, now) is the first use of a token id, and remembers it."""
 
-    def __init__(self, settings: Settings, keys: Keys | None = None) -> None:
+
+def _alone(replay: Replay) -> FirstUse:
+    """Return the memory of one process as a FirstUse."""
+
+    async def first_use(iss: str, jti: str, expires: float, now: float) -> bool:
+        return replay.first_use(iss, jti, expires, now)
+
+    return first_use
+
+
+class Trust:
+    """The check of callers under some settings; several processes share a `first_use`."""
+
+    def __init__(self, settings: Settings, keys: Keys | None = None, first_use: FirstUse | None = None) -> None:
         self._settings = settings
         self._issuers: Mapping[str, Issuer] = {issuer.iss: issuer for issuer in settings.issuers}
         self._keys = keys or Keys()
-        self._replay = Replay()
+        self._first_use = first_use or _alone(Replay())
 
     async def authenticate(self, request: Request, now: float) -> Caller:
         """Return who makes a call; raises UnauthorizedError. `now` is in seconds since the epoch."""
@@ -123,7 +136,7 @@ class Trust:
             raise UnauthorizedError("tenant")
         await self._signature(token, issuer, _text(header, "kid"))
         jti = _text(claims, "jti")
-        if not self._replay.first_use(issuer.iss, jti, expires + self._settings.clock_skew_seconds, now):
+        if not await self._first_use(issuer.iss, jti, expires + self._settings.clock_skew_seconds, now):
             raise UnauthorizedError("replay")
         return Caller(issuer.iss, tenant if isinstance(tenant, str) else None, jti)
 

@@ -69,6 +69,16 @@ test_s3_token_on_every_endpoint = test_s2_and_s3_calls_need_a_token
 test_b7_feedback_needs_the_token = test_s2_and_s3_calls_need_a_token
 
 
+def test_s8_replay_across_workers(production: Callable[..., TestClient], tmp_path: Path) -> None:
+    """Two workers on one store: a token that one has seen is refused by the other."""
+    store = f"sqlite:///{tmp_path}/shared.sqlite3"
+    first, second = (production(workers=2, feedback_url=store) for _ in range(2))
+    used = headers("/cds-services", "once")
+    assert first.get("/cds-services", headers=used).status_code == 200
+    assert second.get("/cds-services", headers=used).status_code == 401
+    assert second.get("/cds-services", headers=headers("/cds-services", "twice")).status_code == 200
+
+
 def test_s9_bare_401_and_no_token_in_logs(
     production: Callable[..., TestClient], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -102,6 +102,16 @@ def test_durability_settings(store: Store) -> None:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
 
 
+def test_tokens_are_shared(store: Store) -> None:
+    """A token id is new once, whichever worker asks, until it has expired."""
+    other = Store(str(store._engine.url))
+    assert store.first_use("iss", "j", 100.0, 0.0)
+    assert not other.first_use("iss", "j", 100.0, 1.0)
+    assert other.first_use("another", "j", 100.0, 1.0)
+    assert other.first_use("iss", "j", 300.0, 200.0)
+    other.close()
+
+
 def test_broken_store_is_an_error(store: Store) -> None:
     """What cannot be committed is not acknowledged."""
     with store._engine.begin() as connection:
