@@ -14,6 +14,7 @@ from fhir_cds.cards import detail, markdown, suggestions, words
 from fhir_cds.cards.decisions import Decision, Item, decisions
 from fhir_cds.cards.facts import Facts, coded_text
 from fhir_cds.cards.messages import SUMMARY_LIMIT, Card, Coding, Link, OverrideReason, Source, Suggestion
+from fhir_cds.cards.visits import pressing
 from fhir_cds.fhir import ids
 from fhir_cds.reasoning.outcome import Applied, Json, Verdict
 
@@ -110,7 +111,7 @@ def _body(decision: Decision, projection: Projection) -> str:
 def _summary(decision: Decision) -> str:
     """Return what the card says in one sentence."""
     if decision.applicable:
-        visit = detail.next_visit(decision.visits)
+        visit = pressing(decision.visits)
         if visit is not None:
             return words.DUE_SUMMARY.format(
                 subject=decision.title,

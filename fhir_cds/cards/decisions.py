@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from fhir_cds.cards.evidence import BACKGROUND, NO_CONSENSUS, RECOMMENDATION, SUPPRESSED, Evidence, evidence
+from fhir_cds.cards.visits import current
 from fhir_cds.reasoning import plans
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Verdict, Visit
 
@@ -144,7 +145,7 @@ class _Found:
             background=kind(Verdict.APPLICABLE, BACKGROUND),
             failed=tuple(i for i in self.items if i.verdict is Verdict.FAILED and i.evidence.display != SUPPRESSED),
             failures=tuple(self.failures),
-            visits=tuple(self.visits),
+            visits=current(self.visits),
         )
 
 

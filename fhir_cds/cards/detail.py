@@ -9,9 +9,9 @@ from typing import Final
 from fhir_cds.cards import markdown, words
 from fhir_cds.cards.decisions import Decision, Item
 from fhir_cds.cards.facts import Facts
+from fhir_cds.cards.visits import OPEN
 from fhir_cds.reasoning.outcome import Json, Reason, Visit
 
-_VISIT_ORDER: Final = ("overdue", "due", "booked", "scheduled")
 _VISITS_SHOWN: Final = 8
 
 
@@ -88,16 +88,10 @@ def _issue(issue: Json) -> str:
     return str(issue.get("diagnostics") or details.get("text") or issue.get("code"))
 
 
-def next_visit(visits: Sequence[Visit]) -> Visit | None:
-    """Return the visit to talk about: overdue, else due, else the next one."""
-    open_visits = [visit for visit in visits if visit.status in _VISIT_ORDER]
-    return min(open_visits, key=lambda v: (_VISIT_ORDER.index(v.status), v.earliest), default=None)
-
-
 def _schedule(visits: Sequence[Visit]) -> str:
     """Return the table of the last visits done and the next ones."""
-    done = [visit for visit in visits if visit.status not in _VISIT_ORDER]
-    ahead = [visit for visit in visits if visit.status in _VISIT_ORDER]
+    done = [visit for visit in visits if visit.status not in OPEN]
+    ahead = [visit for visit in visits if visit.status in OPEN]
     shown = (*done[-2:], *ahead[:_VISITS_SHOWN])
     rows = [
         (

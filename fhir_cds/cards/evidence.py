@@ -5,13 +5,12 @@ Extensions are found by the last segment of their canonical, so that content und
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from fhir_cds.cards import markdown, words
-from fhir_cds.reasoning import plans
 from fhir_cds.reasoning.outcome import Json
 
 RECOMMENDATION: Final = "recommendation"
@@ -83,17 +82,17 @@ class Evidence:
 
 def evidence(plan: Json, action: Json) -> Evidence:
     """Return the evidence of a recommendation: what the action says goes before what its plan says."""
-    extensions = [*action.get("extension", ()), *plan.get("extension", ())]
+    said = {_name(extension): extension for element in (plan, action) for extension in _backwards(element)}
     source, number = identity(plan)
-    display = _value(find(extensions, "recommendation-display"))
+    display = _value(said.get("recommendation-display"))
     return Evidence(
         source=source,
         number=number,
         display=display or RECOMMENDATION,
-        level=_value(find(extensions, "cqf-qualityOfEvidence")),
-        strength=_value(find(extensions, "cqf-strengthOfRecommendation")),
-        vote=_vote(find(extensions, "consensus-vote")),
-        direction=_value(find(extensions, "recommendation-direction")),
+        level=_value(said.get("cqf-qualityOfEvidence")),
+        strength=_value(said.get("cqf-strengthOfRecommendation")),
+        vote=_vote(said.get("consensus-vote")),
+        direction=_value(said.get("recommendation-direction")),
         citations=tuple(_citations([*action.get("documentation", ()), *plan.get("relatedArtifact", ())])),
         label=plan.get("subtitle"),
     )
@@ -108,9 +107,14 @@ def identity(plan: Json) -> tuple[str, str]:
     return str(plan.get("id", "")), ""
 
 
-def find(extensions: Iterable[Json], name: str) -> Json | None:
-    """Return the first extension whose url ends in `/name`, else None."""
-    return plans.extension({"extension": tuple(extensions)}, name)
+def _backwards(element: Json) -> Iterable[Json]:
+    """Return the extensions of an element, last first: in a table by name the first one stays."""
+    return reversed(element.get("extension", ()))
+
+
+def _name(extension: Json) -> str:
+    """Return the last segment of an extension's canonical."""
+    return str(extension.get("url", "")).rpartition("/")[2]
 
 
 def _value(extension: Json | None) -> str | None:
@@ -118,7 +122,7 @@ def _value(extension: Json | None) -> str | None:
     if extension is None:
         return None
     value = next((content for key, content in extension.items() if key.startswith("value")), None)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         coding = next(iter(value.get("coding", ())), value)
         value = coding.get("code") or coding.get("display") or value.get("text")
     return None if value is None else str(value)

@@ -43,6 +43,9 @@ _CODES: Final = ("code", "vaccineCode", "medicationCodeableConcept", "type")
 _LONGEST_LIST: Final = 4
 
 
+Row = tuple[str, str, str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the cards know of facts: their texts (from the content) and the resources of the record (`Type/id`)."""
@@ -54,27 +57,33 @@ class Facts:
         """Return the text of a fact by its id."""
         return self.texts.get(fact, readable(fact))
 
-    def rows(self, reasons: Iterable[Reason]) -> Iterator[tuple[str, str, str, str]]:
+    def rows(self, reasons: Iterable[Reason]) -> Iterator[Row]:
         """Yield name (the define's, in the content's words), value, date and resources of each fact, escaped.
 
         Two defines of one fact with the same value stand once.
         """
-        seen: set[tuple[str, str]] = set()
+        defines: set[str] = set()
+        values: set[tuple[str, str]] = set()
         for reason in reasons:
-            shown = self.value(reason)
-            keys = {(reason.define, ""), (reason.fact or reason.define, shown)}
-            if reason.value is None or seen & keys:
+            if reason.value is None or reason.define in defines:
                 continue
-            seen |= keys
-            dates = sorted({when for ref in reason.resources if (when := dated(self.resources.get(ref)))})
-            yield (
-                markdown.escape(reason.define),
-                markdown.escape(shown),
-                markdown.escape(dates[0] if len(dates) < 2 else words.RANGE.format(dates[0], dates[-1]))
-                if dates
-                else "",
-                ", ".join(markdown.code(ref) for ref in reason.resources[:_LONGEST_LIST]),
-            )
+            row = self._row(reason)
+            value = (reason.fact or reason.define, row[1])
+            if value not in values:
+                defines.add(reason.define)
+                values.add(value)
+                yield row
+
+    def _row(self, reason: Reason) -> Row:
+        """Return the row of one fact."""
+        dates = sorted({when for ref in reason.resources if (when := dated(self.resources.get(ref)))})
+        when = words.RANGE.format(dates[0], dates[-1]) if len(dates) > 1 else "".join(dates)
+        return (
+            markdown.escape(reason.define),
+            markdown.escape(self.value(reason)),
+            markdown.escape(when),
+            ", ".join([markdown.code(ref) for ref in reason.resources[:_LONGEST_LIST]]),
+        )
 
     def value(self, reason: Reason) -> str:
         """Return the value of a define in words, with what its first resource is about where the value is only yes."""
@@ -91,7 +100,7 @@ class Facts:
             return words.YES if value else words.NO
         if value is None:
             return words.NONE_FOUND
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return self._object(value)
         if isinstance(value, (list, tuple)):
             return self._list(value)
@@ -129,7 +138,7 @@ def dated(resource: Json | None) -> str:
         return ""
     for element in DATES.get(str(resource.get("resourceType")), _DEFAULT_DATES):
         value = resource.get(element)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             value = value.get("start") or value.get("end")
         if isinstance(value, str) and value:
             return value[:10]
@@ -140,9 +149,9 @@ def coded_text(resource: Json | None) -> str:
     """Return what a resource is about: the text or display of its code, "" when it has none."""
     if resource is None:
         return ""
-    concepts = (resource.get(element) for element in _CODES)
-    for concept in concepts:
-        if isinstance(concept, Mapping) and (text := concept_text(concept)):
+    for element in _CODES:
+        concept = resource.get(element)
+        if isinstance(concept, dict) and (text := concept_text(concept)):
             return text
     return ""
 

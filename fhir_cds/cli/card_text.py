@@ -62,8 +62,8 @@ def show_suggestion(console: Console, suggestion: Mapping[str, Any]) -> None:
         for resource in created:
             console.print(f"      {resource['resourceType']}: {coded_text(resource) or resource['id']}", style="dim")
         return
-    shared = next(iter(visits.values()))
-    same = all(orders == shared for orders in visits.values())
+    shared = next(filter(None, visits.values()), [])
+    same = all(orders in ([], shared) for orders in visits.values())
     if same:
         console.print(Padding(f"Each visit: {', '.join(shared)}", (0, 0, 0, 4)))
     table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="bold")
@@ -79,7 +79,7 @@ def show_suggestion(console: Console, suggestion: Mapping[str, Any]) -> None:
 
 
 def windows(created: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], list[str]]:
-    """Return the orders of a care plan by their window (from, to, status), in order of time."""
+    """Return a care plan's orders by window (from, to, status), in order of time; none for a visit only planned."""
     plans = [resource for resource in created if resource["resourceType"] == "CarePlan"]
     progress = {
         activity["reference"]["reference"]: note["text"]
@@ -96,4 +96,8 @@ def windows(created: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], 
         status = progress.get(f"{resource['resourceType']}/{resource['id']}", "")
         key = (str(period.get("start", "")), str(period.get("end", "")), status)
         found.setdefault(key, []).append(coded_text(resource) or str(resource["id"]))
+    for activity in (activity for plan in plans for activity in plan.get("activity", ()) if "detail" in activity):
+        period = activity["detail"].get("scheduledPeriod", {})
+        status = "".join(note["text"] for note in activity.get("progress", ())[:1])
+        found.setdefault((str(period.get("start", "")), str(period.get("end", "")), status), [])
     return dict(sorted(found.items()))

@@ -21,8 +21,35 @@ from fhir_cds.reasoning.outcome import Json, Visit
 STATUS: Final = "schedule-status"
 
 
-def careplan(schedule: Schedule, *, open_only: bool = False) -> dict[str, Any]:
-    """Return the CarePlan of one schedule; `open_only` leaves out the visits that are completed."""
+def careplan(schedule: Schedule) -> dict[str, Any]:
+    """Return the CarePlan of one schedule with the dated orders of all its visits."""
+    return with_schedules(_plan(schedule), [schedule])
+
+
+def proposal(schedule: Schedule) -> dict[str, Any] | None:
+    """Return the CarePlan to offer for acceptance, None when no visit lies ahead (the schedule has ended).
+
+    Only the visit that is needed now carries orders: the last one overdue or due, else the next. Those after it are
+    planned as dated activities without orders; windows that have passed are left out, since nothing can be ordered for
+    the past (an overdue visit's orders are dated from today).
+    """
+    ahead = [visit for visit in schedule.visits if visit.status in {rule.DUE, rule.SCHEDULED}]
+    if not ahead:
+        return None
+    needed = [visit for visit in schedule.visits if visit.status in {rule.DUE, rule.OVERDUE}]
+    wanted = needed[-1] if needed else ahead[0]
+    orders = [_from_today(schedule, visit, order) for visit, order in dated_orders(schedule) if visit is wanted]
+    made = _plan(schedule)
+    if orders:
+        made = {"resourceType": made.pop("resourceType"), "id": made.pop("id"), "contained": orders, **made}
+    activities = [_activity(schedule, wanted, order) for order in orders]
+    activities += [_planned(schedule, visit) for visit in ahead if visit is not wanted]
+    notes = [{"text": text} for text in said(schedule)]
+    return {**made, "activity": activities, "note": notes}
+
+
+def _plan(schedule: Schedule) -> dict[str, Any]:
+    """Return the CarePlan of a schedule without its activities."""
     applied = schedule.applied
     made: dict[str, Any] = {
         "resourceType": "CarePlan",
@@ -39,18 +66,40 @@ def careplan(schedule: Schedule, *, open_only: bool = False) -> dict[str, Any]:
         last = schedule.visits[-1].latest
         made["period"] = {"start": schedule.anchor.earliest.isoformat(), "end": last.isoformat()}
     made["created"] = applied.now
-    return with_schedules(made, [schedule], open_only=open_only)
+    return made
 
 
-def with_schedules(careplan: Json, schedules: Iterable[Schedule], *, open_only: bool = False) -> dict[str, Any]:
+def _from_today(schedule: Schedule, visit: Visit, order: dict[str, Any]) -> dict[str, Any]:
+    """Return an overdue visit's order dated from today on; any other order as it is."""
+    if visit.status != rule.OVERDUE:
+        return order
+    today = {"start": schedule.applied.now[:10]}
+    dated = {key: today if key.endswith("Period") else value for key, value in order.items()}
+    if "restriction" in order:
+        dated["restriction"] = {**order["restriction"], "period": today}
+    return dated
+
+
+def _planned(schedule: Schedule, visit: Visit) -> dict[str, Any]:
+    """Return a later visit as an activity of its own: its window and what it consists of, no order yet."""
+    return {
+        "progress": [{"time": schedule.applied.now, "text": visit.status}],
+        "detail": {
+            "kind": "Appointment",
+            "status": "scheduled" if visit.status == rule.DUE else "not-started",
+            "scheduledPeriod": {"start": visit.earliest.isoformat(), "end": visit.latest.isoformat()},
+            "description": f"{visit.phase}: {', '.join(visit.activities)}" if visit.activities else visit.phase,
+        },
+    }
+
+
+def with_schedules(careplan: Json, schedules: Iterable[Schedule]) -> dict[str, Any]:
     """Return a CarePlan with the dated orders of the schedules added: contained requests, activities, notes."""
     contained: list[Any] = list(careplan.get("contained", ()))
     activities: list[Any] = list(careplan.get("activity", ()))
     notes: list[Any] = list(careplan.get("note", ()))
     for schedule in schedules:
         for visit, order in dated_orders(schedule):
-            if open_only and visit.status == rule.COMPLETED:
-                continue
             contained.append(order)
             activities.append(_activity(schedule, visit, order))
         notes += [{"text": text} for text in said(schedule)]

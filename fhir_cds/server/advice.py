@@ -14,7 +14,7 @@ from fhir_cds.cards.facts import Facts
 from fhir_cds.cards.messages import Card, Response
 from fhir_cds.data.record import PatientRecord, assemble, normalised
 from fhir_cds.fhir import reference
-from fhir_cds.followup.careplan import careplan
+from fhir_cds.followup.careplan import proposal
 from fhir_cds.followup.schedule import schedules_in, with_visits
 from fhir_cds.reasoning import tree
 from fhir_cds.reasoning.apply import apply_in, begin
@@ -77,10 +77,10 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
         gaps=gaps,
         override_reasons=offer.override_reasons,
         careplans=tuple(
-            careplan(schedule, open_only=True)
+            plan
             for one in applied
             for schedule in schedules_in(session, one)
-            if schedule.visits
+            if (plan := proposal(schedule)) is not None
         ),
         left_out=offer.left_out,
         about=frozenset(reference.of(resource) for resource in final),

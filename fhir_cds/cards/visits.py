@@ -1,0 +1,33 @@
+"""Which visits of a follow-up schedule are still worth a clinician's time on a card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from fhir_cds.reasoning.outcome import Visit
+
+OPEN: Final = ("overdue", "due", "booked", "scheduled")
+"""Statuses of visits not yet done, the most pressing first."""
+
+
+def current(visits: Sequence[Visit]) -> tuple[Visit, ...]:
+    """Return done visits and, source by source, what can still be acted on, in the order given.
+
+    Of windows that passed without an examination only the last is kept: one visit now makes good for all of them. Where
+    no visit lies ahead the schedule has ended (recurrence, palliative care, death), and what was missed is history.
+    """
+    kept: set[int] = set()
+    for source in dict.fromkeys(visit.source for visit in visits):
+        own = [visit for visit in visits if visit.source == source]
+        missed = [visit for visit in own if visit.status == "overdue"]
+        ended = not any(visit.status in OPEN and visit.status != "overdue" for visit in own)
+        kept |= {id(visit) for visit in own if visit.status != "overdue"}
+        kept |= {id(visit) for visit in missed[-1:] if not ended}
+    return tuple(visit for visit in visits if id(visit) in kept)
+
+
+def pressing(visits: Iterable[Visit]) -> Visit | None:
+    """Return the visit to talk about: overdue, else due, else the next one; None when all are done."""
+    open_visits = [visit for visit in visits if visit.status in OPEN]
+    return min(open_visits, key=lambda visit: (OPEN.index(visit.status), visit.earliest), default=None)

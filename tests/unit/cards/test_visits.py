@@ -1,0 +1,39 @@
+"""Which visits a card still talks about."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from fhir_cds.cards.visits import current, pressing
+from fhir_cds.reasoning.outcome import Visit
+
+
+def visit(number: int, status: str, source: str = "a") -> Visit:
+    """Return a visit of 2026, one a month."""
+    return Visit(number, "phase", date(2026, number, 1), date(2026, number, 20), status, (), source)
+
+
+def numbers(*visits: Visit) -> list[int]:
+    """Return the numbers of the visits that are kept."""
+    return [kept.number for kept in current(visits)]
+
+
+def test_only_the_last_missed_window_is_kept() -> None:
+    """One visit now makes good for all that were missed."""
+    assert numbers(visit(1, "overdue"), visit(2, "overdue"), visit(3, "scheduled")) == [2, 3]
+
+
+def test_an_ended_schedule_has_nothing_overdue() -> None:
+    """Where no visit lies ahead, what was missed is history; what was done stays."""
+    assert numbers(visit(1, "completed"), visit(2, "overdue")) == [1]
+
+
+def test_sources_are_judged_apart() -> None:
+    """One guideline's ended schedule does not hide another's missed visit."""
+    assert numbers(visit(1, "overdue", "b"), visit(2, "overdue"), visit(3, "due")) == [2, 3]
+
+
+def test_the_most_pressing_visit() -> None:
+    """Overdue before due before booked before scheduled; none when all are done."""
+    assert pressing([visit(1, "scheduled"), visit(2, "due"), visit(3, "overdue")]) == visit(3, "overdue")
+    assert pressing([visit(1, "completed")]) is None
