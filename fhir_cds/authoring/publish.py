@@ -21,9 +21,13 @@ from fhir_cds.fhir import codec
 
 Json = Mapping[str, Any]
 
+TAG_SYSTEM: Final = "urn:fhir-cds:check-server"
+"""Tags of this system mark what a check wrote; they are no difference in content."""
+
 _FIRST: Final = ("StructureDefinition", "NamingSystem", "CodeSystem", "ValueSet", "Library")
 _LAST: Final = ("Questionnaire", "ActivityDefinition", "PlanDefinition")
 _SERVERS_OWN: Final = frozenset({"versionId", "lastUpdated", "source"})
+_MADE_BY_SERVERS: Final = frozenset({"snapshot", "mapping"})  # of a StructureDefinition, by package installers
 _AT_ONCE: Final = 20
 _COMMA: Final = re.compile(r"[\\,$|]")  # what a search value escapes (R4 §3.1.1.4.0)
 _NO_RIGHT: Final = frozenset({401, 403})
@@ -225,6 +229,7 @@ def different(resource: Json, stored: Json) -> str:
     """Return in words what a stored resource has otherwise; empty when nothing."""
     mine, other = _compared(resource), _compared(stored)
     names = [name for name in sorted({*mine, *other}) if _text(mine.get(name)) != _text(other.get(name))]
+    names = [name for name in names if name in mine or name not in _MADE_BY_SERVERS]
     if not names:
         return ""
     versions = (stored.get("version"), resource.get("version"))
@@ -239,6 +244,9 @@ def _text(value: Any) -> bytes:
 def _compared(resource: Json) -> dict[str, Any]:
     """Return a resource without its id and what servers write into meta; tags and profiles in one order."""
     meta = {name: value for name, value in resource.get("meta", {}).items() if name not in _SERVERS_OWN}
+    if "tag" in meta:
+        meta["tag"] = [tag for tag in meta["tag"] if tag.get("system") != TAG_SYSTEM]
     meta = {name: sorted(value, key=_text) if isinstance(value, list) else value for name, value in meta.items()}
+    meta = {name: value for name, value in meta.items() if value}
     kept = {name: value for name, value in resource.items() if name not in {"id", "meta"}}
     return {**kept, "meta": meta} if meta else kept
