@@ -19,7 +19,7 @@ from fhir_cds.cards.facts import coded_text
 _BORDERS: Final = {"info": "blue", "warning": "yellow", "critical": "red"}
 _STATUS: Final = {"overdue": "bold yellow", "due": "bold green"}
 _SHOWN: Final = 10
-_TIMES: Final = ("occurrencePeriod", "performedPeriod", "executionPeriod")
+_TIMES: Final = ("scheduledPeriod", "occurrencePeriod", "performedPeriod", "executionPeriod")
 
 
 def show_patient(console: Console, patient: Mapping[str, Any], today: date) -> None:
@@ -67,7 +67,7 @@ def show_suggestion(console: Console, suggestion: Mapping[str, Any]) -> None:
     if same:
         console.print(Padding(f"Each visit: {', '.join(shared)}", (0, 0, 0, 4)))
     table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="bold")
-    for column in ("    From", "To", "Status", *(() if same else ("Orders",))):
+    for column in ("    From", "To", "Status", *(() if same else ("What",))):
         table.add_column(column)
     for start, end, status in list(visits)[:_SHOWN]:
         orders = [] if same else [", ".join(visits[start, end, status])]
@@ -79,25 +79,15 @@ def show_suggestion(console: Console, suggestion: Mapping[str, Any]) -> None:
 
 
 def windows(created: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], list[str]]:
-    """Return a care plan's orders by window (from, to, status), in order of time; none for a visit only planned."""
-    plans = [resource for resource in created if resource["resourceType"] == "CarePlan"]
-    progress = {
-        activity["reference"]["reference"]: note["text"]
-        for plan in plans
-        for activity in plan.get("activity", ())
-        if "reference" in activity
-        for note in activity.get("progress", ())[:1]
-    }
+    """Return what a care plan holds by window (from, to, status), in order of time: its orders, and what is planned."""
+    by_name = {f"{resource['resourceType']}/{resource['id']}": resource for resource in created}
     found: dict[tuple[str, str, str], list[str]] = {}
-    for resource in created:
-        period = next((resource[name] for name in _TIMES if name in resource), None)
-        if not plans or period is None:
-            continue
-        status = progress.get(f"{resource['resourceType']}/{resource['id']}", "")
-        key = (str(period.get("start", "")), str(period.get("end", "")), status)
-        found.setdefault(key, []).append(coded_text(resource) or str(resource["id"]))
-    for activity in (activity for plan in plans for activity in plan.get("activity", ()) if "detail" in activity):
-        period = activity["detail"].get("scheduledPeriod", {})
-        status = "".join(note["text"] for note in activity.get("progress", ())[:1])
-        found.setdefault((str(period.get("start", "")), str(period.get("end", "")), status), [])
+    for plan in (resource for resource in created if resource["resourceType"] == "CarePlan"):
+        for activity in plan.get("activity", ()):
+            status = next((note["text"] for note in activity.get("progress", ())), "")
+            order = activity.get("detail") or by_name.get(activity.get("reference", {}).get("reference"), {})
+            period = next((order[name] for name in _TIMES if name in order), None)
+            if period is not None:
+                key = (str(period.get("start", "")), str(period.get("end", "")), status)
+                found.setdefault(key, []).append(coded_text(order) or str(order.get("description", "")))
     return dict(sorted(found.items()))

@@ -6,7 +6,7 @@ POST `_search`. It takes nothing in: every write is answered 405.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -53,16 +53,33 @@ _CONTROL: Final = frozenset({"_count", "_offset", "_sort", "_format", "_total", 
 
 
 class Store:
-    """The resources of some patient Bundles, by type and id."""
+    """The resources of some patient Bundles, by type and id; `records` are those of each Bundle by its name.
+
+    An id that an earlier Bundle has taken gets the patient's id before it, references included.
+    """
 
     def __init__(self, bundles: Mapping[str, Resource]) -> None:
         self.patients: dict[str, str] = {}
         self.by_type: dict[str, dict[str, Resource]] = {}
+        self.records: dict[str, tuple[Resource, ...]] = {}
         for name, document in bundles.items():
-            for resource in bundle.read(document, where=name).resources:
+            self.records[name] = self._distinct(bundle.read(document, where=name).resources)
+            for resource in self.records[name]:
                 self.by_type.setdefault(resource["resourceType"], {})[resource["id"]] = resource
                 if resource["resourceType"] == "Patient":
                     self.patients[name] = resource["id"]
+
+    def _distinct(self, resources: Sequence[Resource]) -> tuple[Resource, ...]:
+        """Return resources under ids that are still free."""
+        owner = next((item["id"] for item in resources if item["resourceType"] == "Patient"), "")
+        taken = [item for item in resources if item["id"] in self.by_type.get(item["resourceType"], {})]
+        names = {reference.of(item): f"{item['resourceType']}/{owner}-{item['id']}" for item in taken}
+        if not names:
+            return tuple(resources)
+        renamed = (
+            {**item, "id": names.get(reference.of(item), reference.of(item)).partition("/")[2]} for item in resources
+        )
+        return tuple(_relinked(item, names) for item in renamed)
 
     @classmethod
     def load(cls, folder: Path) -> Store:
@@ -150,6 +167,16 @@ def _meets(resource: Resource, name: str, value: str) -> bool:
         tokens = _tokens(resource, _TOKENS[name])
         return any(_token(choice, tokens) for choice in choices)
     raise InputError("the sandbox does not offer this search parameter", where=name)
+
+
+def _relinked(value: Any, names: Mapping[str, str]) -> Any:
+    """Return a JSON value whose references go by their new names."""
+    if isinstance(value, dict):
+        return {
+            key: names.get(item, item) if key == "reference" and isinstance(item, str) else _relinked(item, names)
+            for key, item in value.items()
+        }
+    return [_relinked(item, names) for item in value] if isinstance(value, list) else value
 
 
 def _subject(resource: Resource) -> str | None:

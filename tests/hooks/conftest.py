@@ -19,7 +19,7 @@ import ehr
 
 from fhir_cds.server import state
 from fhir_cds.server.app import create_app
-from fhir_cds.server.sandbox import Store, application
+from fhir_cds.server.sandbox import application
 from fhir_cds.server.settings import Settings
 from fhir_cds.server.state import Loaded
 
@@ -86,4 +86,4 @@ def serve() -> Iterator[Callable[[Starlette], str]]:
 @pytest.fixture(scope="session")
 def fhir_server(serve: Callable[[Starlette], str]) -> str:
     """Return the address of a FHIR server that holds the sample patients."""
-    return serve(application(Store.load(ehr.PATIENTS)))
+    return serve(application(ehr.samples()))

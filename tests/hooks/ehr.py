@@ -1,6 +1,8 @@
 """Calls as an EHR makes them, from the sample patients."""
 
+import copy
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +10,22 @@ import jsonschema
 from starlette.testclient import TestClient
 
 from fhir_cds.fhir import codec
+from fhir_cds.server.sandbox import Store
 
 ROOT = Path(__file__).parents[2]
 PATIENTS = ROOT / "tests" / "patients"
 
 
+@cache
+def samples() -> Store:
+    """Return the sample patients as a FHIR server holds them (ids are unique there)."""
+    return Store.load(PATIENTS)
+
+
 def bundle(name: str) -> dict[str, Any]:
-    """Return a sample patient's Bundle."""
-    found: dict[str, Any] = codec.decode((PATIENTS / f"{name}.json").read_bytes())
-    return found
+    """Return a sample patient's Bundle, as read from a FHIR server."""
+    entries = [{"resource": copy.deepcopy(resource)} for resource in samples().records[name]]
+    return {"resourceType": "Bundle", "type": "collection", "entry": entries}
 
 
 def patient_id(document: dict[str, Any]) -> str:

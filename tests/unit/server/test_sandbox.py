@@ -112,6 +112,16 @@ def test_metadata(client: TestClient) -> None:
     assert [item["type"] for item in statement["rest"][0]["resource"]] == ["Observation", "Patient"]
 
 
+def test_ids_taken_by_another_patient_are_renamed() -> None:
+    """Two Bundles that use the same ids keep their own resources, references included."""
+    order = {"resourceType": "Flag", "id": "f", "subject": {"reference": "Patient/b"}}
+    order |= {"detail": {"reference": "Observation/o1"}}
+    store = Store({"anna": bundle("a", observation(1)), "ben": bundle("b", observation(1, "b"), order)})
+    assert set(store.by_type["Observation"]) == {"o1", "b-o1"}
+    assert store.by_type["Flag"]["f"]["detail"] == {"reference": "Observation/b-o1"}
+    assert [resource["id"] for resource in store.search("Observation", [("patient", "b")])] == ["b-o1"]
+
+
 def test_load_from_a_folder(tmp_path: Path) -> None:
     """Each file is a patient under its name; an empty folder is an error."""
     with pytest.raises(InputError):
