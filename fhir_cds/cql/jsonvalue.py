@@ -14,6 +14,8 @@ from fhir_cds.cql.runtime.uncertainty import Uncertainty
 
 def to_json(value: Any) -> Any:
     """Return a CQL value as JSON-able data; resources become references, dates ISO text, decimals stay Decimal."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
     if isinstance(value, list):
         return [to_json(item) for item in value]
     if isinstance(value, dict):

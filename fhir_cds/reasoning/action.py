@@ -97,7 +97,8 @@ def _apply(session: Session, plan: Json, action: Json, path: str) -> AppliedActi
     outcome = conditions.applicability(session, plan, action, path)
     if outcome.verdict is not Verdict.APPLICABLE:
         return _pruned(plan, action, path, outcome)
-    children = apply_actions(session, plan, action, plans.placed(action.get("action"), path))
+    below = action.get("action")
+    children = apply_actions(session, plan, action, plans.placed(below, path)) if below else ()
     defined = _defined(session, plan, action, path)
     target = dynamic.Target(_values(session, action, defined), defined.resource)
     if defined.definition is not None and defined.resource is not None:

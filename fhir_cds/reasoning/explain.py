@@ -55,17 +55,22 @@ class Explainer:
 
     def because(self, start: Define) -> tuple[Reason, ...]:
         """Return the decisions and the facts with a value on which `start` rests, `start` first, then as named."""
+        reasons = self._reasons
         return tuple(
-            self.reason(node)
-            for node in self.graph.grounds(start).reasons
-            if node.fact is None or node.define == start or self._read(node) is not None
+            [
+                reasons[node.index] or self.reason(node)
+                for node in self.graph.grounds(start).reasons
+                if node.fact is None or node.define == start or self._read(node) is not None
+            ]
         )
 
     def failures(self, start: Define) -> tuple[EvaluationError, ...]:
         """Return the errors of defines on which `start` rests, whether or not its value needed them."""
         nodes = self.graph.grounds(start).nodes
+        values = self._values
         for node in nodes:
-            self._read(node)
+            if values[node.index] is _UNREAD:
+                self._read(node)
         return tuple(self._errors[node.index] for node in nodes if node.index in self._errors) if self._errors else ()
 
     def reason(self, node: Node) -> Reason:

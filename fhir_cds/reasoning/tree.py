@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from operator import is_
 
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Verdict
 
 
-def walk(actions: Iterable[AppliedAction]) -> Iterator[AppliedAction]:
-    """Yield the actions of one plan in document order, parents first; not those of nested plans."""
+def walk(actions: Iterable[AppliedAction]) -> list[AppliedAction]:
+    """Return every action of one plan in document order, parents first; not those of nested plans."""
+    found: list[AppliedAction] = []
     for action in actions:
-        yield action
-        yield from walk(action.children)
+        found.append(action)
+        if action.children:
+            found += walk(action.children)
+    return found
 
 
-def plans_in(applied: Applied) -> Iterator[Applied]:
-    """Yield an applied plan and those nested in it, in document order."""
-    yield applied
+def plans_in(applied: Applied) -> list[Applied]:
+    """Return an applied plan and those nested in it, in document order."""
+    found = [applied]
     for action in walk(applied.actions):
         if action.nested is not None:
-            yield from plans_in(action.nested)
+            found += plans_in(action.nested)
+    return found
 
 
-def applicable(actions: Iterable[AppliedAction]) -> Iterator[AppliedAction]:
-    """Yield the applicable actions of one plan in document order."""
-    return (action for action in walk(actions) if action.outcome.verdict is Verdict.APPLICABLE)
+def applicable(actions: Iterable[AppliedAction]) -> list[AppliedAction]:
+    """Return the applicable actions of one plan in document order."""
+    return [action for action in walk(actions) if action.outcome.verdict is Verdict.APPLICABLE]
 
 
 def rebuild(
@@ -45,12 +49,16 @@ def rebuild(
 
 def map_plans(applied: Applied, change: Callable[[Applied], Applied]) -> Applied:
     """Return an applied plan with `change` applied to it and every plan nested in it, inner ones first."""
+    actions = _mapped(applied.actions, change)
+    return change(applied if actions is applied.actions else replace(applied, actions=actions))
 
-    def inner(action: AppliedAction) -> AppliedAction:
-        if action.nested is None:
-            return action
-        nested = map_plans(action.nested, change)
-        return action if nested is action.nested else replace(action, nested=nested)
 
-    actions = rebuild(applied.actions, inner)
-    return change(applied if all(map(is_, actions, applied.actions)) else replace(applied, actions=actions))
+def _mapped(actions: tuple[AppliedAction, ...], change: Callable[[Applied], Applied]) -> tuple[AppliedAction, ...]:
+    """Return the actions with the plans nested in them changed; themselves when none is."""
+    made = []
+    for action in actions:
+        children = _mapped(action.children, change) if action.children else action.children
+        nested = map_plans(action.nested, change) if action.nested is not None else None
+        kept = children is action.children and nested is action.nested
+        made.append(action if kept else replace(action, children=children, nested=nested))
+    return actions if all(map(is_, made, actions)) else tuple(made)
