@@ -43,6 +43,15 @@ def _sorted_element(c: Compiler, operand: Node, wanted: Type) -> Expr | None:
     return step(c, row, operand["name"], operand.type, wanted) if isinstance(row.type, Named) else None
 
 
+def passed(c: Compiler, value: Expr, wanted: Type) -> Expr:
+    """Return a value as the operand of a function: a choice gets its type said, a plain FHIR type needs no saying."""
+    if isinstance(wanted, ChoiceOf):
+        return cast(c, value, wanted, strict=False)
+    if describes(wanted) and _dynamic(value.type) and not value.constant:
+        return Expr(f"{c.k(fhir.unwrap)}({value.text})", wanted)
+    return value
+
+
 def cast(c: Compiler, value: Expr, wanted: Type, *, strict: bool) -> Expr:
     """Return the value as the wanted type."""
     if value.constant and value.value is None:

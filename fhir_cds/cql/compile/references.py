@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from fhir_cds.cql.compile.casts import assignable, cast
+from fhir_cds.cql.compile.casts import assignable, passed
 from fhir_cds.cql.compile.context import HELPERS, Compiler, Handler
 from fhir_cds.cql.compile.emit import Expr
 from fhir_cds.cql.compile.structure import primitive_value
@@ -99,10 +99,7 @@ def function(c: Compiler, node: Node) -> Step[Expr]:
     number = c.function_numbers[(library.name, name, index)]
     c.uses.functions[(library.name, name, index)] = None
     expected = [kind for _, kind in found.operands or ()]
-    given = [
-        cast(c, e, kind, strict=False) if isinstance(kind, ChoiceOf) else e
-        for e, kind in zip(arguments, expected, strict=True)
-    ]
+    given = [passed(c, e, kind) for e, kind in zip(arguments, expected, strict=True)]
     text = f"f{number}({', '.join(['s', 'v', *(e.text for e in given)])})"
     return Expr(text, found.type or node.type)
 
@@ -182,6 +179,7 @@ def _helper(c: Compiler, name: str, arguments: list[Expr], signature: tuple[Type
     if value.constant and value.value is None:
         return value
     if isinstance(kind, Named):
+        value = passed(c, value, kind)
         primitive = primitive_of(kind.name)
         if primitive is not None and _PRIMITIVE_CONVERSIONS.get(name) == primitive:
             return primitive_value(c, value, kind)

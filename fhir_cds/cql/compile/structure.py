@@ -214,10 +214,19 @@ def access(c: Compiler, node: Node, wanted: Type | None) -> Step[Expr]:
             item = source.type.item if isinstance(source.type, ListOf) else None
             source = Expr(f"({name}[{at}] if {first} is not None and len({name}) > {at} else None)", item)
         else:
-            source = step(c, source, segment, declared, wanted if last else None)
+            source = step(c, source, segment, declared, wanted if last else _option_with(source, segments[index:]))
     if source.type is None and node.type is not None:
         source = Expr(source.text, node.type, source.nullable, source.value, source.field)
     return source
+
+
+def _option_with(source: Expr, segments: list[str]) -> Type | None:
+    """Return the one option of a choice element that has the next element of the path (`medication.reference`)."""
+    choice = element_type(source.type.name, segments[0]) if isinstance(source.type, Named) else None
+    if not isinstance(choice, ChoiceOf):
+        return None
+    options = [o for o in choice.options if isinstance(o, Named) and element_type(o.name, segments[1]) is not None]
+    return options[0] if len(options) == 1 else None
 
 
 def path_segments(kind: Type | None, path: str) -> list[str]:

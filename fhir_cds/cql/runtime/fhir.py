@@ -130,6 +130,11 @@ def describe(value: Any, kind: Type | None) -> Any:
     return value
 
 
+def unwrap(value: Any) -> Any:
+    """Return a value without the type it may carry."""
+    return value.value if isinstance(value, Typed) else value
+
+
 _SYSTEM_CLASSES: Final[dict[str, tuple[type, ...]]] = {
     "System.Boolean": (bool,),
     "System.Integer": (int, Uncertainty),

@@ -282,3 +282,34 @@ def test_decimal_parameters_in_ratios(write: Any) -> None:
     }
     with pytest.raises(ElmError, match="quantity literals"):
         write.value({"type": "Ratio", "numerator": one, "denominator": {"type": "Now"}})
+
+
+def test_path_through_a_choice(write: Any) -> None:
+    """What translators emit for a medication by reference: the next step of the path picks the choice's option."""
+    rows = [
+        {"resourceType": "MedicationRequest", "id": "1", "medicationReference": {"reference": "Medication/m"}},
+        {"resourceType": "MedicationRequest", "id": "2", "medicationCodeableConcept": {"text": "t"}},
+    ]
+    include = [{"localIdentifier": "FHIRHelpers", "path": "FHIRHelpers", "version": "4.0.1"}]
+    reference = {"type": "Property", "path": "medication.reference", "scope": "R"}
+    signature = [{"type": "NamedTypeSpecifier", "name": FHIR + "string"}]
+    text = {"type": "FunctionRef", "name": "ToString", "libraryName": "FHIRHelpers", "signature": signature}
+    split = {"type": "Split", "stringToSplit": {**text, "operand": [reference]}, "separator": write.literal("/")}
+    source = [{"alias": "R", "expression": {"type": "Retrieve", "dataType": FHIR + "MedicationRequest"}}]
+    query = {"type": "Query", "source": source, "return": {"expression": {"type": "Last", "source": split}}}
+    assert write.value(query, rows, includes=include) == ["m", None]
+    chosen = {"type": "Property", "path": "medication.text", "scope": "R"}
+    query["return"] = {"expression": {**text, "operand": [chosen]}}
+    assert write.value(query, rows, includes=include) == [None, "t"]
+
+
+def test_unknown_types_are_passed_plain(write: Any) -> None:
+    """A FHIR value whose type only shows at evaluation reaches a conversion without its type."""
+    row = {"resourceType": "Observation", "id": "1", "valueString": "a b"}
+    include = [{"localIdentifier": "FHIRHelpers", "path": "FHIRHelpers", "version": "4.0.1"}]
+    signature = [{"type": "NamedTypeSpecifier", "name": FHIR + "string"}]
+    first = {"type": "First", "source": {"type": "Retrieve", "dataType": FHIR + "Observation"}}
+    value = {"type": "Property", "path": "value", "source": write.node("As", first, asType=SYSTEM + "Any")}
+    text = {"type": "FunctionRef", "name": "ToString", "libraryName": "FHIRHelpers", "signature": signature}
+    node = {"type": "Split", "stringToSplit": {**text, "operand": [value]}, "separator": write.literal(" ")}
+    assert write.value(node, [row], includes=include) == ["a", "b"]
