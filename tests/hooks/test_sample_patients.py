@@ -7,9 +7,9 @@ from starlette.testclient import TestClient
 from fhir_cds.server.state import Loaded
 
 NAMES = sorted(path.stem for path in ehr.PATIENTS.glob("*.json"))
-SERVICES = ("sarcoma-follow-up", "sarcoma-liver-metastases")
+SERVICES = ("sarcoma-follow-up", "sarcoma-liver-metastases", "sarcoma-metastatic-disease")
 NEW = "sarcoma-new-metastasis"
-WITHOUT_CARDS = {"no-cancer", "gist", "breast-cancer-liver-metastasis"}
+WITHOUT_CARDS = {"no-cancer", "gist", "breast-cancer-liver-metastasis", "tarpswg-gist"}
 
 
 @pytest.mark.parametrize("name", NAMES)
