@@ -7,7 +7,7 @@ failed is not looked at.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fhir_cds.fhir import ids
@@ -37,7 +37,7 @@ _NOTHING: Final = _Defined()
 
 def apply_plan(session: Session, plan: Json) -> Applied:
     """Return `plan` applied to the session's patient; its issues are those of its own level (ER-02)."""
-    inner = replace(session, issues=[], open_plans=(*session.open_plans, plans.canonical(plan)))
+    inner = session.within(plans.canonical(plan))
     made = goals.goals(inner, plan)
     actions = apply_actions(inner, plan, plan, plans.placed(plan.get("action"), "PlanDefinition"))
     context = session.context

@@ -51,11 +51,14 @@ class _Place:
 
 def applicability(session: Session, plan: Json, action: Json, path: str) -> Outcome:
     """Return whether `action` (at `path` of `plan`) applies to the session's patient, with its grounds."""
+    listed = action.get("condition")
+    if not listed:
+        return ALWAYS
     place = _Place(session, plan, action, path)
     return conjunction(
         [
             _condition(place, condition, f"{path}.condition[{index}]")
-            for index, condition in enumerate(action.get("condition", ()))
+            for index, condition in enumerate(listed)
             if condition.get("kind") == APPLICABILITY
         ]
     )

@@ -46,8 +46,8 @@ class Explainer:
         found = self._missing.get(node.index)
         if found is None:
             self._missing[node.index] = ()  # against rings, which CQL forbids
-            below = (self.graph.get(define) for define in node.references)
-            found = tuple(dict.fromkeys(fact for other in below if other for fact in self._lacking(other)))
+            listed = self.graph.listed
+            found = tuple(dict.fromkeys([fact for place in node.below for fact in self._lacking(listed[place])]))
             if node.fact is not None and not found:
                 found = (node.fact,)
             self._missing[node.index] = found
@@ -89,8 +89,8 @@ class Explainer:
             self._sources[node.index] = ()  # against rings, which CQL forbids
             self._read(node)
             if node.decision:
-                below = (self.graph.get(define) for define in node.references)
-                found = tuple(dict.fromkeys(name for other in below if other for name in self._resources(other)))
+                listed = self.graph.listed
+                found = tuple(dict.fromkeys([n for place in node.below for n in self._resources(listed[place])]))
             elif node.index not in self._errors:
                 found = tuple(self.evaluation.resources(*node.define))
             else:

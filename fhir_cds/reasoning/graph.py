@@ -21,12 +21,14 @@ _BOOLEAN: Final = "Boolean"
 class Node:
     """A define with what it refers to; `fact` is its fact id, `decision` whether it is a Boolean that is no fact.
 
-    `index` is its place among all nodes, for tables of what is known of each.
+    `index` is its place among all nodes, for tables of what is known of each; `below` are the places of what it refers
+    to.
     """
 
     index: int
     define: Define
     references: tuple[Define, ...]
+    below: tuple[int, ...]
     fact: str | None
     decision: bool
 
@@ -47,6 +49,7 @@ class Graph:
     """All nodes by define, and for each what it rests on."""
 
     nodes: Mapping[Define, Node]
+    listed: tuple[Node, ...]
     _grounds: Mapping[Define, Grounds]
 
     def __contains__(self, define: object) -> bool:
@@ -69,16 +72,19 @@ class Graph:
 
 def graph(libraries: Sequence[Any]) -> Graph:
     """Return the graph of all defines of the compiled libraries (`logic.LibraryInfo`)."""
-    nodes: dict[Define, Node] = {}
-    for library in libraries:
-        for info in library.defines.values():
-            define = Define(info.library, info.name)
-            fact = info.tags.get(FACT)
-            boolean = fact is None and str(info.result_type or "").rsplit("}", 1)[-1].endswith(_BOOLEAN)
-            references = dict.fromkeys(Define(*pair) for pair in info.references)
-            nodes[define] = Node(len(nodes), define, tuple(references), fact, boolean)
+    infos = [info for library in libraries for info in library.defines.values()]
+    places = {Define(info.library, info.name): place for place, info in enumerate(infos)}
+    nodes = {define: _node(define, infos[place], places) for define, place in places.items()}
     grounds = {define: _grounds(nodes, define) for define in nodes}
-    return Graph(MappingProxyType(nodes), MappingProxyType(grounds))
+    return Graph(MappingProxyType(nodes), tuple(nodes.values()), MappingProxyType(grounds))
+
+
+def _node(define: Define, info: Any, places: Mapping[Define, int]) -> Node:
+    fact = info.tags.get(FACT)
+    boolean = fact is None and str(info.result_type or "").rsplit("}", 1)[-1].endswith(_BOOLEAN)
+    references = tuple(dict.fromkeys(Define(*pair) for pair in info.references))
+    below = tuple(places[other] for other in references if other in places)
+    return Node(places[define], define, references, below, fact, boolean)
 
 
 def _grounds(nodes: Mapping[Define, Node], start: Define) -> Grounds:

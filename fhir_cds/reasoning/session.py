@@ -69,6 +69,22 @@ class Session:
         """The day of `now`, in its own time zone."""
         return self.now[:10]
 
+    def within(self, plan: str) -> Session:
+        """Return this session inside a plan (by canonical), with issues of its own; all else is shared."""
+        return Session(
+            self.engine,
+            self.subject,
+            self.resources,
+            self.by_reference,
+            self.now,
+            self.context,
+            self.evaluation,
+            self.explainer,
+            [],
+            (*self.open_plans, plan),
+            self.memo,
+        )
+
     def resource(self, reference: str | None) -> Json | None:
         """Return the resource of the record that `Type/id` names, None when it is not in it."""
         return self.by_reference.get(reference) if reference else None
