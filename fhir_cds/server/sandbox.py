@@ -55,7 +55,7 @@ _CONTROL: Final = frozenset({"_count", "_offset", "_sort", "_format", "_total", 
 class Store:
     """The resources of some patient Bundles, by type and id; `records` are those of each Bundle by its name.
 
-    An id that an earlier Bundle has taken gets the patient's id before it, references included.
+    An id that an earlier Bundle has taken gets the Bundle's name before it, references included.
     """
 
     def __init__(self, bundles: Mapping[str, Resource]) -> None:
@@ -63,17 +63,16 @@ class Store:
         self.by_type: dict[str, dict[str, Resource]] = {}
         self.records: dict[str, tuple[Resource, ...]] = {}
         for name, document in bundles.items():
-            self.records[name] = self._distinct(bundle.read(document, where=name).resources)
+            self.records[name] = self._distinct(name, bundle.read(document, where=name).resources)
             for resource in self.records[name]:
                 self.by_type.setdefault(resource["resourceType"], {})[resource["id"]] = resource
                 if resource["resourceType"] == "Patient":
                     self.patients[name] = resource["id"]
 
-    def _distinct(self, resources: Sequence[Resource]) -> tuple[Resource, ...]:
+    def _distinct(self, name: str, resources: Sequence[Resource]) -> tuple[Resource, ...]:
         """Return resources under ids that are still free."""
-        owner = next((item["id"] for item in resources if item["resourceType"] == "Patient"), "")
         taken = [item for item in resources if item["id"] in self.by_type.get(item["resourceType"], {})]
-        names = {reference.of(item): f"{item['resourceType']}/{owner}-{item['id']}" for item in taken}
+        names = {reference.of(item): f"{item['resourceType']}/{name}-{item['id']}" for item in taken}
         if not names:
             return tuple(resources)
         renamed = (

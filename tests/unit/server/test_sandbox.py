@@ -117,9 +117,9 @@ def test_ids_taken_by_another_patient_are_renamed() -> None:
     order = {"resourceType": "Flag", "id": "f", "subject": {"reference": "Patient/b"}}
     order |= {"detail": {"reference": "Observation/o1"}}
     store = Store({"anna": bundle("a", observation(1)), "ben": bundle("b", observation(1, "b"), order)})
-    assert set(store.by_type["Observation"]) == {"o1", "b-o1"}
-    assert store.by_type["Flag"]["f"]["detail"] == {"reference": "Observation/b-o1"}
-    assert [resource["id"] for resource in store.search("Observation", [("patient", "b")])] == ["b-o1"]
+    assert set(store.by_type["Observation"]) == {"o1", "ben-o1"}
+    assert store.by_type["Flag"]["f"]["detail"] == {"reference": "Observation/ben-o1"}
+    assert [resource["id"] for resource in store.search("Observation", [("patient", "b")])] == ["ben-o1"]
 
 
 def test_load_from_a_folder(tmp_path: Path) -> None:
