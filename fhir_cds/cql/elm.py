@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -19,6 +20,9 @@ from fhir_cds.cql.typesys import ChoiceOf, IntervalOf, ListOf, Named, TupleOf, T
 from fhir_cds.errors import ElmError
 
 _MAX_TYPE_DEPTH: Final = 32
+_ALLOWED: Final[Mapping[str, frozenset[str]]] = {
+    kind: COMMON | {field.name for field in fields} for kind, fields in {**EXPRESSIONS, **ELEMENTS}.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,9 +264,9 @@ class _Parser:
 
     def node(self, raw: Mapping[str, Any], kind: str, fields: tuple[Field, ...]) -> Step[Node]:
         self.locator = locator = _text_or_none(raw.get("locator")) or self.locator
-        unknown = raw.keys() - COMMON - {f.name for f in fields}
-        if unknown:
-            raise self.fail(f"unknown field {min(map(str, unknown))!r} in a node of type {kind}")
+        if not raw.keys() <= _ALLOWED[kind]:
+            unknown = min(map(str, raw.keys() - _ALLOWED[kind]))
+            raise self.fail(f"unknown field {unknown!r} in a node of type {kind}")
         found: dict[str, Any] = {}
         for spec in fields:
             value = raw.get(spec.name)
@@ -314,11 +318,10 @@ class _Parser:
         return None
 
     def qname(self, value: Any) -> Named:
-        uri, brace, local = value[1:].partition("}") if isinstance(value, str) else ("", "", "")
-        name = f"{NAMESPACES.get(uri, '?')}.{local}"
-        if not brace or uri not in NAMESPACES or not known_type(name):
+        found = _named(value) if isinstance(value, str) else None
+        if found is None:
             raise self.fail(f"unknown type {value!r}")
-        return Named(name)
+        return found
 
     def type_specifier(self, raw: Any, depth: int = 0) -> Type:
         kind = raw.get("type") if isinstance(raw, Mapping) else None
@@ -355,6 +358,14 @@ class _Parser:
         if not isinstance(value, str) or not value:
             raise self.fail(f"{name!r} is missing or not text")
         return value
+
+
+@lru_cache(maxsize=4096)
+def _named(value: str) -> Named | None:
+    """Return the type of a qualified name `{model URI}Name`, None when model or type is not known."""
+    uri, brace, local = value[1:].partition("}")
+    name = f"{NAMESPACES.get(uri, '?')}.{local}"
+    return Named(name) if brace and uri in NAMESPACES and known_type(name) else None
 
 
 def _text_or_none(value: Any) -> str | None:

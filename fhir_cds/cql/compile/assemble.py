@@ -59,6 +59,7 @@ def assemble(
                 if function.expression is not None:
                     functions[(library.name, name, index)] = _function(c, (library.name, name, index), function)
     merged = through_functions(uses, functions)
+    reached = reached_retrieves(merged)
     described = c.retrieves.described
     defines = [slot for slot in merged if slot[0] == "e"]
     source = c.writer.source()
@@ -72,7 +73,7 @@ def assemble(
         table=c.retrieves,
         references=MappingProxyType({slot[1:]: tuple(merged[slot].defines) for slot in defines}),
         retrieves=MappingProxyType(
-            {slot[1:]: tuple(described[number] for number in reached_retrieves(merged, slot)) for slot in defines}
+            {slot[1:]: tuple(described[number] for number in sorted(reached[slot])) for slot in defines}
         ),
         source=source,
     )

@@ -35,20 +35,23 @@ def through_functions(uses: Mapping[Slot, Uses], functions: Mapping[FunctionKey,
     return merged
 
 
-def reached_retrieves(merged: Mapping[Slot, Uses], root: Slot) -> list[int]:
-    """Return the numbers of the retrieves that a define reaches through defines, parameters and functions."""
-    seen: set[Slot] = set()
-    numbers: set[int] = set()
-    pending = [root]
-    while pending:
-        slot = pending.pop()
-        if slot in seen or slot not in merged:
-            continue
-        seen.add(slot)
-        numbers |= merged[slot].retrieves.keys()
-        pending += [("e", *key) for key in merged[slot].defines]
-        pending += [("p", *key) for key in merged[slot].parameters]
-    return sorted(numbers)
+def reached_retrieves(merged: Mapping[Slot, Uses]) -> dict[Slot, frozenset[int]]:
+    """Return the numbers of the retrieves that each define and parameter reaches, directly or through others."""
+    found: dict[Slot, frozenset[int]] = {}
+    for root in merged:
+        stack = [root]
+        while stack:
+            slot = stack[-1]
+            uses = merged[slot]
+            nearer: list[Slot] = [("e", *key) for key in uses.defines]
+            nearer += [("p", *key) for key in uses.parameters]
+            missing = [each for each in nearer if each not in found]
+            if missing and slot not in found:
+                stack += missing
+                continue
+            stack.pop()
+            found[slot] = frozenset(uses.retrieves).union(*(found[each] for each in nearer))
+    return found
 
 
 def refuse_circles(uses: Mapping[Slot, Uses], functions: Mapping[FunctionKey, Uses]) -> None:

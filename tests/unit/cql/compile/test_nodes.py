@@ -434,3 +434,34 @@ def test_instances_that_cannot_be(write: Any) -> None:
     empty = [{"name": "value", "value": {"type": "Null"}}, {"name": "id", "value": write.literal("i")}]
     node = {"type": "Instance", "classType": FHIR + "Observation", "element": empty}
     assert write.value(node) == {"resourceType": "Observation", "id": "i"}
+
+
+def test_errors_of_constants_wait_for_evaluation(write: Any) -> None:
+    """What is computed at load and fails there fails in the evaluation, of the define that needs it only."""
+    wrong = {"type": "Interval", "low": write.literal(5), "high": write.literal(3)}
+    more = [{"name": "y", "context": "Patient", "expression": write.literal(1)}]
+    evaluation = Program.load([write.library(wrong, more=more)], {}).evaluate([], NOW)
+    assert evaluation.value("Hand", "y") == 1
+    with pytest.raises(EvaluationError, match="must not end before it starts"):
+        evaluation.value("Hand", "x")
+
+
+def test_union_of_many(write: Any) -> None:
+    """A union of more than two lists, as older translators write it."""
+    assert write.value(write.node("Union", *(write.integers(n) for n in (1, 2, 1, 3)))) == [1, 2, 3]
+    assert write.value(write.node("Intersect", write.integers(1, 2), write.integers(2, 3), write.integers(2))) == [2]
+
+
+def test_conversions_by_convert(write: Any) -> None:
+    """Convert to the same type costs nothing; CanConvert tells; both name a system type."""
+    assert write.value(write.node("Convert", write.literal(5), toType=SYSTEM + "Integer")) == 5
+    assert write.value(write.node("Convert", write.literal("5"), toType=SYSTEM + "Integer")) == 5
+    assert write.value(write.node("CanConvert", write.literal("x"), toType=SYSTEM + "Integer")) is False
+
+
+def test_iterations_nested_deeply(write: Any) -> None:
+    """Iterations in iterations become functions of their own."""
+    node = write.integers(1)
+    for _ in range(20):
+        node = {"type": "Filter", "source": write.integers(1), "condition": write.node("Exists", node)}
+    assert write.value(node) == [1]
