@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final
+from urllib.parse import parse_qsl
 
 import aiohttp
 import typer
 import uvicorn
 
 from fhir_cds.authoring.check_server import Check, Finding, Sample, roots, samples_for
-from fhir_cds.authoring.remote import connect
+from fhir_cds.authoring.remote import Remote, connect
 from fhir_cds.cli import options
 from fhir_cds.cli.demo import HOOK, SAMPLE_DAY, sample_folder
 from fhir_cds.cli.publish import TokenFile, bar, token
@@ -84,7 +85,7 @@ async def _check(
             async with _service(content, remote.base) as service:
 
                 async def drive(sample: Sample) -> list[str]:
-                    return await _same_cards(service, content, remote.base, sample, bearer)
+                    return await _same_cards(service, content, remote, sample, bearer)
 
                 return await check.everything(samples, plans, drive)
 
@@ -126,7 +127,7 @@ async def _service(content: Loaded, base: str) -> AsyncIterator[str]:
             await task
 
 
-async def _same_cards(service: str, content: Loaded, base: str, sample: Sample, bearer: str | None) -> list[str]:
+async def _same_cards(service: str, content: Loaded, remote: Remote, sample: Sample, bearer: str | None) -> list[str]:
     """Return where the cards read from the server differ from those of the same data sent as prefetch."""
     found: list[str] = []
     async with aiohttp.ClientSession() as session:
@@ -137,8 +138,10 @@ async def _same_cards(service: str, content: Loaded, base: str, sample: Sample, 
                 "context": {"userId": "Practitioner/check", "patientId": sample.subject.partition("/")[2]},
             }
             path = f"{service}/cds-services/{offer.service.id}"
-            sent = await _cards(session, path, {**body, "prefetch": _prefetch(offer.service.prefetch, sample)})
-            read = {**body, "prefetch": {}, "fhirServer": base}
+            sent = await _cards(
+                session, path, {**body, "prefetch": await _prefetch(remote, offer.service.prefetch, sample)}
+            )
+            read = {**body, "prefetch": {}, "fhirServer": remote.base}
             if bearer:
                 scope = "patient/*.read"
                 read["fhirAuthorization"] = {
@@ -153,12 +156,16 @@ async def _same_cards(service: str, content: Loaded, base: str, sample: Sample, 
     return found
 
 
-def _prefetch(templates: Mapping[str, str], sample: Sample) -> dict[str, Any]:
+async def _prefetch(remote: Remote, templates: Mapping[str, str], sample: Sample) -> dict[str, Any]:
+    """Return the prefetch of a patient: his own resources as we have them, what is not about him from the server."""
     filled: dict[str, Any] = {}
     for key, template in templates.items():
-        kind = template.partition("?")[0].partition("/")[0]
-        held = [{"resource": item} for item in sample.resources if item["resourceType"] == kind]
-        filled[key] = held[0]["resource"] if "?" not in template and held else _searchset(held)
+        kind, _, query = template.partition("?")
+        if "{{" not in template:
+            found: Sequence[Any] = await remote.find(kind, **dict(parse_qsl(query)))
+        else:
+            found = [item for item in sample.resources if item["resourceType"] == kind.partition("/")[0]]
+        filled[key] = _searchset([{"resource": item} for item in found]) if query else found[0]
     return filled
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,13 +11,16 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import hapi_server
+import publishing
 from peer import Server
+from publishing import Publication
 
 from fhir_cds.server import state
 from fhir_cds.server.state import Loaded
 
 ROOT = Path(__file__).parents[2]
 ABSENT = hapi_server.missing_tools()
+HALF = 20
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -50,7 +54,18 @@ def hapi() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def published(hapi: Server, content: Loaded) -> Server:
+def publication(hapi: Server) -> Publication:
+    """Publish by the command line: kill the first run half-way, let the second complete it, and run a third time."""
+    first = publishing.started(hapi)
+    while first.poll() is None and publishing.held(hapi) < HALF:
+        time.sleep(0.05)
+    first.kill()
+    first.wait()
+    return Publication(publishing.held(hapi), publishing.publish(hapi), publishing.publish(hapi))
+
+
+@pytest.fixture(scope="session")
+def published(hapi: Server, publication: Publication) -> Server:
     """Return the server with our content in it."""
-    hapi.put(content.knowledge.registry)
+    assert publication.third["counts"]["unchanged"] == len(publication.third["steps"])
     return hapi

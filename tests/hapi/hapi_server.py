@@ -23,7 +23,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 MAIN = "org.fhircds.hapi.Application"
-START_SECONDS = 420
+START_SECONDS = 900
 
 
 def missing_tools() -> str | None:
@@ -67,7 +67,7 @@ def running(heap: str = "2g") -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     base = f"http://127.0.0.1:{port}/fhir"
-    options = [f"-Xmx{heap}", "-XX:TieredStopAtLevel=1", "-Duser.timezone=UTC"]
+    options = [f"-Xmx{heap}", "-Duser.timezone=UTC"]
     command = ["java", *options, "-cp", class_path, MAIN, "--server.address=127.0.0.1", f"--server.port={port}"]
     with tempfile.NamedTemporaryFile("w+", suffix=".log") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
