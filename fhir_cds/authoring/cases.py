@@ -18,6 +18,9 @@ WORDS: Final = "shorthand.yaml"
 STORIES: Final = "stories"
 """The folder of cases about a whole patient; every other folder is named after its plan."""
 
+Bases = dict[Path, tuple[dict[str, Any], ...]]
+"""Patients that cases start from, by file; they are shared and never changed."""
+
 OPEN_END: Final = "..."
 _NEEDED: Final = frozenset({"id", "title", "guideline", "now", "expect"})
 _KEYS: Final = _NEEDED | {"facts", "patient", "remove", "drafts", "note"}
@@ -83,8 +86,11 @@ def words(root: Path) -> Words:
     return Words.of(strict_yaml.load(root / CASES / WORDS))
 
 
-def load(path: Path, vocabulary: Words) -> Case:
-    """Return the case in a file; raises InputError naming file and key."""
+def load(path: Path, vocabulary: Words, bases: Bases | None = None) -> Case:
+    """Return the case in a file; raises InputError naming file and key.
+
+    `bases` keeps the patients that cases start from, so that many cases read each once.
+    """
     document = strict_yaml.load(path)
     where = f"{path.parent.name}/{path.name}"
     if not isinstance(document, Mapping):
@@ -97,7 +103,7 @@ def load(path: Path, vocabulary: Words) -> Case:
     if not shorthand.is_date(now) or len(now) < _DATE_LENGTH:
         raise InputError("now is a day, 2026-01-31, or an instant with its zone", where=where)
     plan = None if path.parent.name == STORIES else path.parent.name
-    resources = patient(document, path, vocabulary, where)
+    resources = patient(document, path, vocabulary, {} if bases is None else bases)
     subject = next(resource["id"] for resource in resources if resource["resourceType"] == "Patient")
     return Case(
         path=path,
@@ -115,16 +121,18 @@ def load(path: Path, vocabulary: Words) -> Case:
 def load_all(root: Path, selection: Sequence[str] = ()) -> Iterator[Case | tuple[Path, FhirCdsError]]:
     """Yield each case of a content root, or its path with what is wrong with it."""
     vocabulary = words(root)
+    bases: Bases = {}
     for path in find(root, selection):
         try:
-            yield load(path, vocabulary)
+            yield load(path, vocabulary, bases)
         except FhirCdsError as error:
             yield path, error
 
 
-def patient(document: Mapping[str, Any], path: Path, vocabulary: Words, where: str) -> list[dict[str, Any]]:
+def patient(document: Mapping[str, Any], path: Path, vocabulary: Words, bases: Bases) -> list[dict[str, Any]]:
     """Return the resources of a case: those of its base patient without `remove`, with `facts` added or in place."""
-    base = _base(path.parent / document["patient"], vocabulary) if document.get("patient") else []
+    where = f"{path.parent.name}/{path.name}"
+    base = _kept(path.parent / document["patient"], vocabulary, bases) if document.get("patient") else ()
     subject = next((resource["id"] for resource in base if resource["resourceType"] == "Patient"), None)
     held = {f"{resource['resourceType']}/{resource['id']}": resource for resource in base}
     added = shorthand.resources(document.get("facts") or [], vocabulary, where, subject, held)
@@ -134,6 +142,13 @@ def patient(document: Mapping[str, Any], path: Path, vocabulary: Words, where: s
     for resource in added:
         held[f"{resource['resourceType']}/{resource['id']}"] = resource
     return list(held.values())
+
+
+def _kept(path: Path, vocabulary: Words, bases: Bases) -> tuple[dict[str, Any], ...]:
+    place = path.resolve()
+    if place not in bases:
+        bases[place] = tuple(_base(path, vocabulary))
+    return bases[place]
 
 
 def _base(path: Path, vocabulary: Words) -> list[dict[str, Any]]:

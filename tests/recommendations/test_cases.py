@@ -10,6 +10,8 @@ from fhir_cds.reasoning.engine import Engine
 
 ROOT = Path(__file__).parents[2]
 PATHS = cases.find(ROOT)
+BASES: cases.Bases = {}
+WORDS = cases.words(ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -21,5 +23,5 @@ def engine() -> Engine:
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_case(engine: Engine, path: Path) -> None:
     """The recommendation says what the case expects."""
-    result = runner.run(engine, cases.load(path, cases.words(ROOT)))
+    result = runner.run(engine, cases.load(path, WORDS, BASES))
     assert result.passed, "\n".join((result.case.title, *result.differences, result.why))
