@@ -18,7 +18,7 @@ from fhir_cds.errors import InputError
 _Base: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, where PyYAML was built with it
 
 
-class _Loader(_Base):
+class _Loader(_Base):  # type: ignore[misc]
     """A loader with its own list of what plain scalars mean."""
 
     yaml_implicit_resolvers: Final[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
