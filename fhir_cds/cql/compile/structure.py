@@ -250,8 +250,15 @@ def step(c: Compiler, source: Expr, name: str, declared: Type | None, wanted: Ty
         return _system(c, source, name, declared)
     if isinstance(kind, Named) and kind.name.startswith("FHIR."):
         return _fhir(c, source, name, declared, wanted)
+    return _dynamic(c, source, name, declared)
+
+
+def _dynamic(c: Compiler, source: Expr, name: str, declared: Type | None) -> Expr:
+    """Return an element of a value whose type only evaluation knows; of a plain FHIR type it comes without its type."""
     text = f"{c.k(fhir.dynamic_property)}(s, {source.text}, {c.k(name)})"
-    return Expr(text, declared)
+    item = declared.item if isinstance(declared, ListOf) else declared
+    plain = isinstance(item, Named) and item.name.startswith("FHIR.")
+    return Expr(f"{c.k(fhir.unwrap)}({text})" if plain else text, declared)
 
 
 def _system(c: Compiler, source: Expr, name: str, declared: Type | None) -> Expr:
@@ -276,7 +283,7 @@ def _fhir(c: Compiler, source: Expr, name: str, declared: Type | None, wanted: T
         return primitive_value(c, source, kind) if name == "value" else _primitive_part(c, source, kind, name, element)
     if element is None:
         if kind.name in {"FHIR.Resource", "FHIR.DomainResource", "FHIR.Element", "FHIR.BackboneElement"}:
-            return Expr(f"{c.k(fhir.dynamic_property)}(s, {source.text}, {c.k(name)})", declared)
+            return _dynamic(c, source, name, declared)
         raise c.fail(f"{kind} has no element {name!r}")
     if not isinstance(element, ChoiceOf):
         return _get(c, source, name, element)

@@ -131,7 +131,9 @@ def describe(value: Any, kind: Type | None) -> Any:
 
 
 def unwrap(value: Any) -> Any:
-    """Return a value without the type it may carry."""
+    """Return a value, or the items of a list, without the types they may carry."""
+    if isinstance(value, list):
+        return [unwrap(item) for item in value]
     return value.value if isinstance(value, Typed) else value
 
 

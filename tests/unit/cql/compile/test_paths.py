@@ -313,3 +313,18 @@ def test_unknown_types_are_passed_plain(write: Any) -> None:
     text = {"type": "FunctionRef", "name": "ToString", "libraryName": "FHIRHelpers", "signature": signature}
     node = {"type": "Split", "stringToSplit": {**text, "operand": [value]}, "separator": write.literal(" ")}
     assert write.value(node, [row], includes=include) == ["a", "b"]
+
+
+def test_element_of_a_choice_with_a_static_type(write: Any) -> None:
+    """`O.value.unit`: the choice is only known at evaluation, its element is of a plain type all the same."""
+    rows = [
+        {"resourceType": "Observation", "id": "1", "valueQuantity": {"value": 1, "unit": "mg"}},
+        {"resourceType": "Observation", "id": "2", "valueString": "mg"},
+    ]
+    include = [{"localIdentifier": "FHIRHelpers", "path": "FHIRHelpers", "version": "4.0.1"}]
+    value = {"type": "Property", "path": "value", "scope": "O"}
+    unit = {"type": "Property", "path": "unit", "source": value, "resultTypeName": FHIR + "string"}
+    text = {"type": "FunctionRef", "name": "ToString", "libraryName": "FHIRHelpers", "operand": [unit]}
+    source = [{"alias": "O", "expression": {"type": "Retrieve", "dataType": FHIR + "Observation"}}]
+    query = {"type": "Query", "source": source, "where": write.node("Equal", text, write.literal("mg"))}
+    assert [row["id"] for row in write.value(query, rows, includes=include)] == ["1"]
