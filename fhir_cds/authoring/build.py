@@ -191,7 +191,7 @@ def library_resource(
         "dataRequirement": elm_form.data_requirements(own, documents),
         "content": [_attachment("text/cql", source.text.encode()), _attachment("application/elm+json", elm)],
     }
-    return {key: value for key, value in resource.items() if value}
+    return {key: value for key, value in resource.items() if value not in (None, [])}
 
 
 def embedded(source: Source, elm: bytes) -> dict[str, str]:

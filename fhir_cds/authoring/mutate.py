@@ -125,12 +125,12 @@ def _pruned(document: Json, needed: frozenset[Name]) -> dict[str, Any]:
 
 
 def population(logic: Logic, wanted: Callable[[Name], bool] = lambda _: True) -> list[Mutant]:
-    """Return every mutant of the defines that a reviewer wrote; FHIRHelpers is generated and left out."""
+    """Return every mutant of the defines that a reviewer wrote, define by define (FHIRHelpers is generated)."""
     return [
         mutant
         for library, document in logic.documents.items()
         if library != helpers.NAME
-        for mutant in (*mutants(document), *borrow(document, logic.documents))
+        for mutant in sorted((*mutants(document), *borrow(document, logic.documents)), key=lambda each: each.overload)
         if wanted(mutant.define)
     ]
 

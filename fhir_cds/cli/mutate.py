@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
 from pathlib import Path
 from typing import Annotated
 
@@ -36,23 +35,18 @@ def mutate(
     if sample is not None and sample < len(chosen):
         places = random.Random(0).sample(range(len(chosen)), sample)  # noqa: S311 - a sample, not a secret
         chosen = [chosen[place] for place in sorted(places)]
-    done = 0
+    headed: list[Name] = []
 
-    def tell(_: bench.Fate) -> None:
-        nonlocal done
-        done += 1
-        if done % 100 == 0:
-            typer.echo(f"{done} of {len(chosen)}", err=True)
+    def tell(fate: bench.Fate) -> None:
+        if fate.end not in {bench.SURVIVED, bench.UNREACHED}:
+            return
+        name = fate.mutant.define
+        if headed[-1:] != [name]:
+            headed.append(name)
+            typer.echo(f'{name.library}."{name.name}"')
+        typer.echo(f"  {fate.end}: {fate.mutant}")
 
     fates = bench.run(root, chosen, jobs, tell)
-    survivors: dict[Name, list[bench.Fate]] = defaultdict(list)
-    for fate in fates:
-        if fate.end in {bench.SURVIVED, bench.UNREACHED}:
-            survivors[fate.mutant.define].append(fate)
-    for name, group in survivors.items():
-        typer.echo(f'{name.library}."{name.name}"')
-        for fate in group:
-            typer.echo(f"  {fate.end}: {fate.mutant}")
     caught, counted = bench.share(fates)
     percent = 100 * caught / counted if counted else 100.0
     typer.echo(f"{caught} of {counted} mutants caught ({percent:.1f} %), {len(fates) - counted} did not compile")

@@ -101,6 +101,14 @@ def test_library_resource_carries_cql_and_elm(toy: Path) -> None:
     ]
 
 
+def test_library_metadata_that_is_false_stays(toy: Path, tmp_path: Path) -> None:
+    """`experimental: false` says something; it is not left out as if it were nothing."""
+    metadata = toy / build.METADATA
+    metadata.write_text(metadata.read_text().replace('"experimental": true', '"experimental": false'))
+    built = build.build(toy, tmp_path / "nowhere")
+    assert decode(built.files[Path("plandefinitions/Library-ToyLogic.json")])["experimental"] is False
+
+
 def test_stripped_keeps_tags_locators_and_types(toy: Path) -> None:
     """Narrative and local ids are gone; what error messages, explanations and the compiler need stays."""
     text = (toy / build.ELM / "ToyFacts.json").read_bytes()
