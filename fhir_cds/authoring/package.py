@@ -15,6 +15,7 @@ from typing import Any, Final
 from fhir_cds.authoring import build
 from fhir_cds.authoring.lint.view import File, Json, read
 from fhir_cds.fhir.codec import decode, encode, encode_pretty
+from fhir_cds.fhir.ids import stable_uuid
 
 FHIR_VERSION: Final = "4.0.1"
 
@@ -30,7 +31,7 @@ def bundle(files: Sequence[File]) -> dict[str, Any]:
         "type": "transaction",
         "entry": [
             {
-                "fullUrl": file.document.get("url", f"urn:fhir-cds:{file.kind}:{file.document['id']}"),
+                "fullUrl": file.document.get("url", f"urn:uuid:{stable_uuid(file.kind, file.document['id'])}"),
                 "resource": file.document,
                 "request": {"method": "PUT", "url": f"{file.kind}/{file.document['id']}"},
             }

@@ -28,14 +28,15 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The server at a base URL."""
+    """The server at a base URL, and the media type it speaks."""
 
     base: str
+    media: str = "application/fhir+json"
 
     def call(self, method: str, path: str, body: Any = None) -> Reply:
         """Return the answer to a request, whatever its status."""
         data = None if body is None else codec.encode(body)
-        headers = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}
+        headers = {"Content-Type": self.media, "Accept": self.media}
         request = urllib.request.Request(f"{self.base}/{path}".rstrip("/"), data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=SECONDS) as answer:

@@ -55,15 +55,10 @@ def test_cards_read_from_hapi(hapi: Server, client: TestClient, name: str) -> No
 
 
 def test_hapi_serves_a_plan_of_ours(published: Server, content: Loaded) -> None:
-    """HAPI's own CDS Hooks endpoint offers a plan of ours that names its hook, and gives its applicable action."""
+    """HAPI's own CDS Hooks endpoint offers the pathway, which names its hook, and gives its action where it applies."""
     pathway = content.engine.plan("ibero2025-pathway")
-    trigger = [{"type": "named-event", "name": "patient-view"}]
-    plan = {**pathway, "id": "hooked", "url": f"{pathway['url']}-hooked"}
-    plan["action"] = [{**action, "trigger": trigger} for action in pathway["action"]]
-    published.put([plan, *bundle.read(ehr.bundle("metachronous-leiomyosarcoma")).resources])
-    services = Server(published.base.removesuffix("/fhir"))
-    offer = _offer(services, "hooked")
-    assert offer["hook"] == "patient-view"
+    services = Server(published.base.removesuffix("/fhir"), "application/json")
+    assert _offer(services, pathway["id"])["hook"] == "patient-view"
     for name, expected in (("metachronous-leiomyosarcoma", 1), ("no-cancer", 0)):
         document = ehr.bundle(name)
         published.put(bundle.read(document).resources)
@@ -73,7 +68,7 @@ def test_hapi_serves_a_plan_of_ours(published: Server, content: Loaded) -> None:
             "fhirServer": published.base,
             "context": {"userId": "Practitioner/d", "patientId": ehr.patient_id(document)},
         }
-        reply = services.call("POST", "cds-services/hooked", body)
+        reply = services.call("POST", f"cds-services/{pathway['id']}", body)
         assert reply.status == 200, reply.body
         assert [card["summary"] for card in reply.body["cards"]] == [pathway["action"][0]["title"]] * expected
 
