@@ -10,14 +10,12 @@ import pytest
 from .sources import MODULES, PACKAGE, ROOT, imports, name
 
 HEAVY = {"starlette", "uvicorn", "fhirpy", "aiohttp", "pydantic", "fhir.resources", "typer", "sqlalchemy", "joserfc"}
-LONGEST = 300
+LONGEST = 320
 LONGER = {
     "cql/elm.py": "one table and one reader per ELM node kind",
     "cql/runtime/temporal.py": "three value classes that share their precision rules",
     "cql/runtime/comparison.py": "equality and order over every type, in one table",
     "cql/runtime/fhir.py": "property access and FHIRHelpers intrinsics over raw JSON",
-    "cql/runtime/arithmetic.py": "one function per arithmetic operator",
-    "cql/runtime/ucum_units.py": "the table of units",
     "cql/compile/structure.py": "one handler per structural node kind",
     "cql/fhirpath/compile.py": "one handler per FHIRPath construct",
 }
@@ -49,7 +47,7 @@ def test_evaluation_loads_no_service(package: str) -> None:
 
 
 def test_modules_are_small() -> None:
-    """A module has at most 300 lines; the exceptions are named with their reason, and are still needed."""
+    """A module has at most 320 lines; the exceptions are named with their reason, and are still needed."""
     length = {name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
     assert {module: lines for module, lines in length.items() if lines > LONGEST and module not in LONGER} == {}
     assert [module for module in LONGER if length.get(module, 0) <= LONGEST] == []

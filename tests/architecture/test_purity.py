@@ -6,8 +6,8 @@ import pytest
 
 from .sources import MODULES, imports, name, uses
 
-RIM = ("server/", "cli/")
-"""Where the outside world begins."""
+RIM = ("server/", "cli/", "authoring/check_server.py", "authoring/remote.py")
+"""Where the outside world begins: the service, the commands, and the tools that try our content on a live server."""
 
 CLIENT = ("data/client.py", "data/transport.py", "data/guard.py", "data/gather.py", "data/prefetch.py")
 """The modules that talk to FHIR servers: network and deadlines, no wall clock."""
@@ -66,7 +66,6 @@ def test_no_processes(path: Path) -> None:
 
 def test_no_printing_below_the_rim() -> None:
     """Only the commands write to the terminal."""
-    said = [
-        name(path) for path in BELOW for line, used in uses(path) if used in {"sys.stdout", "sys.stderr", "typer.echo"}
-    ]
-    assert said == []
+    printers = {"sys.stdout", "sys.stderr", "typer.echo"}
+    said = {name(path) for path in BELOW for _, used in uses(path) if used in printers}
+    assert said == {"cql/supported.py"}  # run as a program, it prints the table of what the engine supports
