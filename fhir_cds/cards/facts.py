@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from fhir_cds.cards import markdown, words
+from fhir_cds.knowledge.registry import Registry
 from fhir_cds.reasoning.outcome import Json, Reason
 
 DATES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
@@ -125,6 +126,19 @@ class Facts:
         if "resourceType" in value or "coding" in value or "code" in value or "codes" in value:
             return coded_text(value) or concept_text(value)
         return "; ".join(f"{key} {self.shown(part)}" for key, part in value.items() if part is not None)
+
+
+def texts(registry: Registry) -> Mapping[str, str]:
+    """Return the text of each fact of the content: that of the questionnaire item whose linkId is the fact's id."""
+    found: dict[str, str] = {}
+    for questionnaire in registry.by_type("Questionnaire"):
+        pending = list(questionnaire.get("item", ()))
+        while pending:
+            item = pending.pop()
+            pending += item.get("item", ())
+            if item.get("linkId") and item.get("text"):
+                found[str(item["linkId"])] = str(item["text"])
+    return MappingProxyType(found)
 
 
 def readable(fact: str) -> str:

@@ -21,7 +21,7 @@ from fhir_cds.authoring.remote import Remote, connect
 from fhir_cds.cli import options
 from fhir_cds.cli.demo import HOOK, SAMPLE_DAY, sample_folder
 from fhir_cds.cli.publish import TokenFile, bar, token
-from fhir_cds.cli.serve import bind, server_options, url_of
+from fhir_cds.cli.serve import bind, load, server_options, url_of
 from fhir_cds.errors import FhirServerError, InputError
 from fhir_cds.fhir import codec
 from fhir_cds.server.app import create_app
@@ -55,7 +55,7 @@ def check_server(
 
     All that is written carries a tag and is deleted at the end. Exit code 0 when all is as it should be, else 1.
     """
-    loaded = options.load(content)
+    loaded = load(content)
     plans = [str(loaded.engine.plan(name)["id"]) for name in plan or roots(loaded.engine)]
     findings = asyncio.run(_check(loaded, url, token(token_file), plans, patients, read_only=read_only))
     passed = all(finding.ok is not False for finding in findings)

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from fhir_cds.cli import options
 from fhir_cds.cli.card_text import show_answer, show_patient
-from fhir_cds.cli.serve import bind, server_options, url_of
+from fhir_cds.cli.serve import bind, load, server_options, url_of
 from fhir_cds.data.prefetch import fill
 from fhir_cds.errors import FhirServerError, InputError
 from fhir_cds.fhir import codec
@@ -65,7 +65,7 @@ def demo(
             f"no sample patient of this name; there are {', '.join(sorted(store.patients))}", where=patient
         )
     clock = utc_now if now == "today" else fixed(now)
-    asyncio.run(_demo(options.load(content), folder, store.patients[patient], clock, port, stop=stop))
+    asyncio.run(_demo(load(content), folder, store.patients[patient], clock, port, stop=stop))
 
 
 def sample_folder() -> Path:

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import typer
@@ -37,8 +38,8 @@ BAD_INPUT: Final = 2
 FAILED: Final = 1
 
 
-def application() -> typer.Typer:
-    """Return the application with every subcommand."""
+def application(commands: Sequence[str] = COMMANDS) -> typer.Typer:
+    """Return the application with these subcommands."""
     app = typer.Typer(
         name="fhir-cds",
         help="Sarcoma guidelines that run: CDS Hooks, $apply and follow-up from FHIR records.",
@@ -48,7 +49,7 @@ def application() -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(_root)
-    for name in COMMANDS:
+    for name in commands:
         module = f"fhir_cds.cli.{name}"
         if importlib.util.find_spec(module) is not None:
             importlib.import_module(module).register(app)
@@ -67,13 +68,19 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line with arguments and return its exit code."""
     try:
-        typer.main.get_command(application()).main(arguments, prog_name="fhir-cds")
+        typer.main.get_command(application(_needed(arguments))).main(arguments, prog_name="fhir-cds")
     except FhirCdsError as error:
         typer.echo(f"fhir-cds: {error}", err=True)
         return BAD_INPUT
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED
     return 0
+
+
+def _needed(arguments: Sequence[str]) -> Sequence[str]:
+    """Return the modules to import: that of the command named, all where none is (help, mistakes)."""
+    name = arguments[0].replace("-", "_") if arguments else ""
+    return (name,) if name in COMMANDS else COMMANDS
 
 
 def _version(asked: bool) -> None:

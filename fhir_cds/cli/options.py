@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Protocol
 
 import typer
 
-from fhir_cds.data.client import Connections
-from fhir_cds.data.gather import gather_subject
-from fhir_cds.data.guard import Guard
+from fhir_cds.cards.facts import texts
 from fhir_cds.data.record import PatientRecord, read
 from fhir_cds.errors import InputError
 from fhir_cds.fhir import codec
-from fhir_cds.knowledge.load import content_roots
+from fhir_cds.knowledge.load import Knowledge, content_roots
+from fhir_cds.knowledge.load import load as knowledge_of
 from fhir_cds.reasoning.apply import instant
-from fhir_cds.server import state
-from fhir_cds.server.state import Loaded
+from fhir_cds.reasoning.engine import Engine
+from fhir_cds.terminology.local import aliases
 
 TOKEN_VARIABLE: Final = "FHIR_CDS_TOKEN"  # noqa: S105  # the name of a variable, not a token
 LARGEST_FILE: Final = 200_000_000
@@ -44,9 +44,43 @@ Subject = Annotated[str | None, typer.Option("--subject", help="Patient/id on th
 Now = Annotated[str | None, typer.Option("--now", help="Day or instant of evaluation, 2026-01-31 [today].")]
 
 
-def load(content: Sequence[Path] | None) -> Loaded:
-    """Return the content of the folders given, else of FHIR_CDS_CONTENT, else the built-in one."""
-    return state.load(content_roots(tuple(content or ()), os.environ), state.utc_now)
+class Guidelines(Protocol):
+    """What the commands that ask the logic need of the content."""
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """Its resources and services."""
+
+    @property
+    def engine(self) -> Engine:
+        """Its logic."""
+
+    @property
+    def fact_texts(self) -> Mapping[str, str]:
+        """The text of each fact."""
+
+    @property
+    def systems(self) -> Mapping[str, str]:
+        """Preferred URI of each alias of a code system."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Guidelines:
+    knowledge: Knowledge
+    engine: Engine
+    fact_texts: Mapping[str, str]
+    systems: Mapping[str, str]
+
+
+def load(content: Sequence[Path] | None) -> Guidelines:
+    """Return the content of the folders given, else of FHIR_CDS_CONTENT, else the built-in one, without its service."""
+    knowledge = knowledge_of(roots(content))
+    return _Guidelines(knowledge, Engine.load(knowledge), texts(knowledge.registry), aliases(knowledge.registry))
+
+
+def roots(content: Sequence[Path] | None) -> tuple[Path, ...]:
+    """Return the folders that `load` reads."""
+    return content_roots(tuple(content or ()), os.environ)
 
 
 def moment(now: str | None) -> str:
@@ -54,7 +88,7 @@ def moment(now: str | None) -> str:
     return instant(now or datetime.now(UTC).date().isoformat())
 
 
-def patient(content: Loaded, file: str | None, fhir_server: str | None, subject: str | None) -> PatientRecord:
+def patient(content: Guidelines, file: str | None, fhir_server: str | None, subject: str | None) -> PatientRecord:
     """Return the record named by the options.
 
     Raises InputError for a combination that names none or two, and for a file that is not one patient's record;
@@ -75,15 +109,21 @@ def emit(value: Any) -> None:
     sys.stdout.flush()
 
 
-async def _from_server(content: Loaded, base: str, subject: str) -> PatientRecord:
+async def _from_server(content: Guidelines, base: str, subject: str) -> PatientRecord:
     """Return the record of a patient on a server that the caller named himself."""
+    # an HTTP client takes a third of a second to import, and most calls name a file
+    from fhir_cds.data.client import Connections  # noqa: PLC0415
+    from fhir_cds.data.gather import gather_subject  # noqa: PLC0415
+    from fhir_cds.data.guard import Guard  # noqa: PLC0415
+    from fhir_cds.data.prefetch import queries  # noqa: PLC0415
+
     guard = Guard(allowed=(base,), loopback=True, plain_http=True, private_addresses=True)
     async with Connections(guard) as connections:
         return await gather_subject(
             connections,
             base,
             subject,
-            state.queries(content),
+            queries(content.knowledge.services),
             token=os.environ.get(TOKEN_VARIABLE),
             systems=content.systems,
         )

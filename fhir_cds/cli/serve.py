@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -14,6 +15,7 @@ import typer
 import uvicorn
 from starlette.applications import Starlette
 
+from fhir_cds.cli import options
 from fhir_cds.errors import InputError
 from fhir_cds.knowledge.load import content_roots
 from fhir_cds.server import state
@@ -21,6 +23,7 @@ from fhir_cds.server.app import create_app, reload
 from fhir_cds.server.logs import configure
 from fhir_cds.server.settings import PREFIX, Settings
 from fhir_cds.server.settings import load as load_settings
+from fhir_cds.server.state import Loaded
 
 FACTORY: Final = "fhir_cds.cli.serve:worker_app"
 CONFIG_VARIABLE: Final = "WORKER_CONFIG_FILE"
@@ -59,6 +62,11 @@ def application(settings: Settings) -> Starlette:
     app = create_app(loaded, settings)
     state.settle()
     return app
+
+
+def load(content: Sequence[Path] | None) -> Loaded:
+    """Return the content of the folders given, else of FHIR_CDS_CONTENT, else the built-in one, with its service."""
+    return state.load(options.roots(content), state.utc_now)
 
 
 def worker_app() -> Starlette:

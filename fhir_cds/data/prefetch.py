@@ -11,7 +11,7 @@ Rule(complete=True, ask=False, meaning='the client looked and has nothing')
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -21,6 +21,7 @@ from fhir_cds.data.record import normalised, read_bundle
 from fhir_cds.errors import InputError
 from fhir_cds.fhir import bundle, ids, issues
 from fhir_cds.fhir.reference import with_type
+from fhir_cds.knowledge.service import Service
 
 Resource = dict[str, Any]
 
@@ -218,3 +219,13 @@ def _expect_type(resource: Resource, query: str, place: str) -> None:
     asked = type_of(query)
     if "$" not in query and asked is not None and resource.get("resourceType") not in (asked, "OperationOutcome"):
         raise InputError(f"a {asked} is expected", where=place)
+
+
+def queries(services: Iterable[Service]) -> tuple[tuple[str, str], ...]:
+    """Return what to read of a patient when no service says it: all that the services ask for, each query once."""
+    found: dict[str, str] = {}
+    for service in sorted(services, key=lambda service: (service.id, service.hook)):
+        for key, template in service.prefetch.items():
+            if template not in found:
+                found[template] = key if key not in found.values() else f"{service.id}.{key}"
+    return tuple((key, template) for template, key in found.items())

@@ -109,7 +109,7 @@ def _expressions(definition: Json, registry: Registry, nodes: Graph) -> Iterator
 
 def named_expressions(value: Any, path: str = "") -> Iterator[tuple[str, Json]]:
     """Yield every Expression below a definition that names a define, with its path."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         if value.get("language") in _NAMING and "expression" in value:
             yield path or "expression", value
             return

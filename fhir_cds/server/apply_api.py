@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fhir_cds.data.gather import gather_subject
+from fhir_cds.data.prefetch import queries
 from fhir_cds.data.record import PatientRecord, from_bundle, from_resources
 from fhir_cds.errors import InputError, MissingDataError, operation_outcome
 from fhir_cds.fhir import bundle
@@ -23,7 +24,7 @@ from fhir_cds.server.errors import FHIR_JSON, HttpError, json_response
 from fhir_cds.server.gate import enter
 from fhir_cds.server.http import read_json
 from fhir_cds.server.invocation import Invocation, from_body, from_query
-from fhir_cds.server.state import Loaded, State, loaded, queries, state
+from fhir_cds.server.state import Loaded, State, loaded, state
 from fhir_cds.server.structure import check_definition
 
 Resource = dict[str, Any]
@@ -109,7 +110,7 @@ async def _records(service: State, content: Loaded, invocation: Invocation, *, l
         return [_given(invocation, invocation.subjects[0], content.systems)]
     if invocation.endpoint is None:
         raise MissingDataError("no data: give data, prefetchData or dataEndpoint", where="data")
-    wanted = queries(content)
+    wanted = queries(content.knowledge.services)
     return [
         await gather_subject(service.connections, invocation.endpoint, subject, wanted, systems=content.systems)
         for subject in invocation.subjects

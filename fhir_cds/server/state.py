@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
-from typing import Final
-
-from starlette.requests import Request
+from typing import TYPE_CHECKING, Final
 
 from fhir_cds.cards.discovery import Offer, document, offers
-from fhir_cds.data.client import Connections
+from fhir_cds.cards.facts import texts
 from fhir_cds.knowledge.load import Knowledge
 from fhir_cds.knowledge.load import load as knowledge_of
-from fhir_cds.knowledge.registry import Registry
 from fhir_cds.reasoning.engine import Engine
-from fhir_cds.server.limits import RateLimit
-from fhir_cds.server.metrics import Metrics
-from fhir_cds.server.settings import Settings
-from fhir_cds.server.store import Answer, Store
-from fhir_cds.server.trust import Trust
 from fhir_cds.terminology.local import aliases
+
+if TYPE_CHECKING:  # what loads content need not import a web server
+    from starlette.requests import Request
+
+    from fhir_cds.data.client import Connections
+    from fhir_cds.server.limits import RateLimit
+    from fhir_cds.server.metrics import Metrics
+    from fhir_cds.server.settings import Settings
+    from fhir_cds.server.store import Answer, Store
+    from fhir_cds.server.trust import Trust
 
 Clock = Callable[[], datetime]
 
@@ -85,29 +86,8 @@ def derive(knowledge: Knowledge, clock: Clock, engine: Engine | None = None) -> 
         for plan in offer.service.plans:
             knowledge.registry.resolve(plan, "PlanDefinition", where=offer.service.source)
     body, etag = document(offered)
-    texts = MappingProxyType(dict(fact_texts(knowledge.registry)))
-    return Loaded(knowledge, made, offered, body, etag, texts, aliases(knowledge.registry), clock().date().isoformat())
-
-
-def fact_texts(registry: Registry) -> Iterator[tuple[str, str]]:
-    """Yield the text of each fact: that of the questionnaire item whose linkId is the fact's id."""
-    for questionnaire in registry.by_type("Questionnaire"):
-        pending = list(questionnaire.get("item", ()))
-        while pending:
-            item = pending.pop()
-            pending += item.get("item", ())
-            if item.get("linkId") and item.get("text"):
-                yield str(item["linkId"]), str(item["text"])
-
-
-def queries(content: Loaded) -> tuple[tuple[str, str], ...]:
-    """Return what to read of a patient when no service says it: all that the services ask for, each query once."""
-    found: dict[str, str] = {}
-    for offer in content.offers:
-        for key, template in offer.service.prefetch.items():
-            if template not in found:
-                found[template] = key if key not in found.values() else f"{offer.service.id}.{key}"
-    return tuple((key, template) for template, key in found.items())
+    registry = knowledge.registry
+    return Loaded(knowledge, made, offered, body, etag, texts(registry), aliases(registry), clock().date().isoformat())
 
 
 def settle() -> None:

@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 
 from fhir_cds.cards.contexts import HOOKS
 from fhir_cds.cards.discovery import document, offers
+from fhir_cds.data.prefetch import queries
 from fhir_cds.fhir import codec
-from fhir_cds.server import state
 from fhir_cds.server.state import Loaded
 
 TOKEN = re.compile(r"\{\{([^}]*)\}\}")
@@ -171,5 +171,5 @@ def test_p8_keys_have_names(services: list[dict[str, Any]]) -> None:
 
 def test_prefetch_covers_the_logic(content: Loaded) -> None:
     """Whatever resource type the logic of a service reads is asked for."""
-    asked = {query.partition("?")[0] for _, query in state.queries(content) if "?" in query}
+    asked = {query.partition("?")[0] for _, query in queries(content.knowledge.services) if "?" in query}
     assert {"Condition", "Observation", "Procedure"} <= asked

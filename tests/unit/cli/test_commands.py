@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fhir_cds.cli import options
+from fhir_cds.cli import demo, options
 from fhir_cds.cli.config import masked
 from fhir_cds.cli.main import COMMANDS, application, run
 from fhir_cds.server import state
@@ -33,8 +33,9 @@ def content() -> Loaded:
 def loaded_once(content: Loaded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Let commands that name no content use the content already loaded, and no command write into the checkout."""
     monkeypatch.setenv("FHIR_CDS_FEEDBACK_URL", f"sqlite:///{tmp_path}/feedback.sqlite3")
-    load = options.load
-    monkeypatch.setattr(options, "load", lambda folders: content if not folders else load(folders))
+    for module in (options, demo):
+        load = module.load
+        monkeypatch.setattr(module, "load", lambda folders, load=load: content if not folders else load(folders))
 
 
 def output(capsysbinary: pytest.CaptureFixture[bytes], *arguments: str) -> Any:
