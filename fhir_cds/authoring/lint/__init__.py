@@ -52,6 +52,9 @@ RULES: Final[Mapping[str, Rule]] = {
 STALE: Final = "C000"
 """The rule about `lint.toml` itself: an entry there that excuses nothing."""
 
+CATALOGUED: Final = frozenset({"C020", "C022", "C028"})
+"""Rules that find less without the catalogue: an excuse for one of them is then not stale."""
+
 IGNORE_FILE: Final = "lint.toml"
 
 
@@ -112,5 +115,6 @@ def run(content: Content, excused: Sequence[Excuse] = (), only: Sequence[str] = 
             used.update(covering)
             if not covering:
                 findings.append(Finding(code, where, text))
-    stale = [excuse for excuse in excused if excuse not in used and excuse.rule in chosen]
+    judged = chosen.keys() - (CATALOGUED if content.catalogue is None else frozenset())
+    stale = [excuse for excuse in excused if excuse not in used and excuse.rule in judged]
     return findings + [Finding(STALE, IGNORE_FILE, f"{e.rule} at {e.where} excuses nothing") for e in stale]

@@ -244,6 +244,15 @@ def test_excuses(toy: Path) -> None:
     assert [finding.rule for finding in lint.lint(toy)] == ["C016", "C000"]
 
 
+def test_excuses_for_the_catalogue_wait_for_it(toy: Path) -> None:
+    """Without the catalogue an excuse for a rule that reads it is not stale; with it, it is."""
+    text = '[[ignore]]\nrule = "C022"\nwhere = "toy-1"\nreason = "a test"\n'
+    (toy / lint.IGNORE_FILE).write_text(text)
+    assert lint.lint(toy) == []
+    content = replace(read(toy), catalogue=CATALOGUE)
+    assert [finding.rule for finding in lint.run(content, lint.excuses(toy))] == ["C000"]
+
+
 @pytest.mark.parametrize("text", ["[[ignore]]\nrule = 'C016'\n", "[[ignore]]\nrule='C999'\nwhere=''\nreason=''\n", "x"])
 def test_excuses_without_reason_are_refused(toy: Path, text: str) -> None:
     """An excuse names a rule that exists, a place and a reason."""
