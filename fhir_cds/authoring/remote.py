@@ -24,7 +24,7 @@ from fhir_cds.errors import FhirServerError, InputError
 from fhir_cds.fhir import bundle, codec
 
 _BUSY: Final = frozenset({429, 502, 503, 504})
-_TRIES: Final = 4
+TRIES: Final = 4
 _FIRST_WAIT: Final = 1.0
 _LONGEST_WAIT: Final = 30.0
 _TEXT: Final = 300
@@ -77,7 +77,7 @@ class Remote:
         body: Any = None,
         *,
         query: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
+        tries: int = TRIES,
     ) -> Answer:
         """Return the server's answer to a request, whatever its status; a busy server is asked again.
 
@@ -86,11 +86,11 @@ class Remote:
         tail = f"{path}?{urlencode(query)}" if query else path
         url = URL(f"{self.base}/{tail}".rstrip("/"), encoded=True)
         data = None if body is None else codec.encode(body)
-        sent = {"Accept": FHIR_JSON, "Cache-Control": "no-cache", **(headers or {})}
+        sent = {"Accept": FHIR_JSON, "Cache-Control": "no-cache"}
         if data is not None:
             sent["Content-Type"] = FHIR_JSON
-        for attempt in range(_TRIES):
-            last = attempt + 1 == _TRIES
+        for attempt in range(tries):
+            last = attempt + 1 == tries
             wait = _FIRST_WAIT * 2**attempt
             try:
                 async with self._session.request(method, url, data=data, headers=sent, allow_redirects=False) as got:
