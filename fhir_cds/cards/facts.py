@@ -53,6 +53,7 @@ class Facts:
 
     texts: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, Json] = field(default_factory=dict)
+    _rows: dict[int, tuple[Reason, Row]] = field(default_factory=dict)
 
     def text(self, fact: str) -> str:
         """Return the text of a fact by its id."""
@@ -68,12 +69,19 @@ class Facts:
         for reason in reasons:
             if reason.value is None or reason.define in defines:
                 continue
-            row = self._row(reason)
+            row = self._remembered(reason)
             value = (reason.fact or reason.define, row[1])
             if value not in values:
                 defines.add(reason.define)
                 values.add(value)
                 yield row
+
+    def _remembered(self, reason: Reason) -> Row:
+        """Return the row of one fact; the cards of one call show the same facts again and again."""
+        found = self._rows.get(id(reason))
+        if found is None:  # the reason is kept with its row, so that its identity stays its own
+            found = self._rows[id(reason)] = reason, self._row(reason)
+        return found[1]
 
     def _row(self, reason: Reason) -> Row:
         """Return the row of one fact."""

@@ -90,7 +90,7 @@ def _id(resource: Mapping[str, Any], seed: str) -> str:
 
 def _relink(value: Any, names: Mapping[str, str]) -> Any:
     """Return a value in which every local reference (`#id`) that `names` knows is replaced."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {
             key: names.get(item, item) if key == "reference" and isinstance(item, str) else _relink(item, names)
             for key, item in value.items()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from fhir_cds.errors import InputError
@@ -38,7 +39,7 @@ class Rewriter:
         self._targets = targets or {}
         self._systems = systems or {}
         self._bases = bases
-        self._aliases = tuple(codec.encode(alias) for alias in self._systems)
+        self._alias = _alias_pattern(tuple(self._systems))
 
     def apply(self, resource: dict[str, Any], where: str | None = None) -> dict[str, Any]:
         """Return `resource` with local references and preferred code systems; itself when nothing changes.
@@ -51,7 +52,7 @@ class Rewriter:
             raise _too_deep(where) from None
         if text.count(b"{") + text.count(b"[") > MAX_DEPTH:
             _check_depth(resource, where)
-        if _FOREIGN.search(text) is None and not any(alias in text for alias in self._aliases):
+        if _FOREIGN.search(text) is None and (self._alias is None or self._alias.search(text) is None):
             return resource
         copy: dict[str, Any] = self._copy(resource)
         return copy
@@ -72,6 +73,13 @@ class Rewriter:
             else:
                 result[key] = item
         return result
+
+
+@lru_cache(maxsize=8)
+def _alias_pattern(aliases: tuple[str, ...]) -> re.Pattern[bytes] | None:
+    """Return what finds a code system by one of its aliases in the JSON of a resource; None without aliases."""
+    names = b"|".join(re.escape(codec.encode(alias)) for alias in aliases)
+    return re.compile(b'"system":(?:' + names + b")") if names else None
 
 
 def rewrite(

@@ -8,7 +8,7 @@ that is unknown or failed: what comes after it cannot be decided before that one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -89,7 +89,7 @@ def behaviour(element: Json) -> str:
 
 
 def _code(value: object) -> object:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return value.get("code") or next((coding.get("code") for coding in value.get("coding", ())), None)
     return None
 
@@ -97,7 +97,7 @@ def _code(value: object) -> object:
 def _condition(place: _Place, condition: Json, path: str) -> Outcome:
     session, plan = place.session, place.plan
     expression = condition.get("expression")
-    if not isinstance(expression, Mapping):
+    if not isinstance(expression, dict):
         return _failed(ContentError("the condition has no expression"), plan, path)
     answer: _Answer | None = None
     try:
@@ -154,7 +154,7 @@ def _alternative(condition: Json, expression: Json) -> Json | None:
     for element in (expression, condition):
         for name in _ALTERNATIVES if "extension" in element else ():
             found = plans.extension_value(element, name)
-            if isinstance(found, Mapping):
+            if isinstance(found, dict):
                 return found
     return None
 

@@ -7,7 +7,6 @@ An empty value is left out with a warning; one that fails is left out with an er
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -48,7 +47,7 @@ def apply(session: Session, definition: Json, owner: Json, target: Target, path:
 def _set(session: Session, definition: Json, dynamic: Json, target: Target, place: str) -> Target:
     name = str(dynamic.get("path") or "")
     expression = dynamic.get("expression")
-    if not name or not isinstance(expression, Mapping):
+    if not name or not isinstance(expression, dict):
         raise ContentError("a path and an expression are expected")
     value = _value(session, definition, expression, target)
     if value is None or value == []:

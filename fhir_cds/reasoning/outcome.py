@@ -5,7 +5,7 @@ Every consumer handles all four: `Outcome` is what `$apply`, cards, CarePlan, `o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -43,7 +43,7 @@ class Outcome:
 
     verdict: Verdict
     missing: tuple[str, ...] = ()
-    because: tuple[Reason, ...] = ()
+    because: Sequence[Reason] = ()
     issues: tuple[Json, ...] = ()
 
 

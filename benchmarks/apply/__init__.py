@@ -1,0 +1,1 @@
+"""$apply beside HAPI FHIR."""

@@ -1,0 +1,1 @@
+"""The whole consensus for one record, beside cql-execution."""
