@@ -53,6 +53,8 @@ async def apply_one_activity(request: Request) -> Response:
     invocation = await _invocation(request)
     service, content = state(request), loaded(request)
     definition = _definition(request, invocation)
+    if isinstance(definition, str):
+        content.engine.activity(definition)
     (record,) = await _records(service, content, invocation, limit=1)
     now = invocation.now or service.now()
     made, issues = await asyncio.to_thread(apply_activity, content.engine, definition, record, now, invocation.context)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
 
 from fhir_cds import __version__
+from fhir_cds.cards.contexts import HOOKS, ID, ContextField
 from fhir_cds.cards.discovery import Offer
 from fhir_cds.cards.messages import Discovery, Feedback, Request, Response
-from fhir_cds.server.content_api import TYPES
+from fhir_cds.server.content_api import SEARCH, TYPES
 
 _RESOURCE: Final = {
     "type": "object",
@@ -25,10 +27,54 @@ _ISSUES: Final = {
         "issue": {"type": "array", "minItems": 1, "items": {"type": "object", "required": ["severity", "code"]}},
     },
 }
+_PARAMETERS: Final = {
+    "type": "object",
+    "required": ["resourceType"],
+    "properties": {
+        "resourceType": {"const": "Parameters"},
+        "parameter": {
+            "type": "array",
+            "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}},
+        },
+    },
+}
+_BUNDLE: Final = {
+    "type": "object",
+    "required": ["resourceType"],
+    "properties": {
+        "resourceType": {"const": "Bundle"},
+        "entry": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["resource"],
+                "properties": {"resource": {"$ref": "#/components/schemas/Resource"}},
+            },
+        },
+    },
+}
+_ID: Final = {"type": "string", "pattern": f"^{ID.pattern}$"}
+_REFERENCE: Final = {"type": "string", "pattern": r"^[A-Z][A-Za-z]+/[A-Za-z0-9\-._]{1,64}$"}
+_CONTEXT: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "id": _ID,
+        "reference": _REFERENCE,
+        "references": {"type": "array", "items": _REFERENCE},
+        "resource": {"$ref": "#/components/schemas/Resource"},
+        "resources": {"type": "array", "items": {"$ref": "#/components/schemas/Resource"}},
+        "bundle": {"$ref": "#/components/schemas/Bundle"},
+    }
+)
+"""Kind of a context member → its schema (a user's depends on the types allowed)."""
+
+_SIMPLE: Final = ("subject", "encounter", "practitioner", "organization", "dataEndpoint", "evaluationDateTime")
+"""Parameters of `$apply` that fit into a query string."""
+
 _ERRORS: Final = {
     "400": "What was sent is wrong; the issue says what and where.",
     "403": "Not allowed.",
     "404": "There is nothing under this id.",
+    "405": "The address does not take this method; see Allow.",
     "412": "Needed data were not sent and cannot be read; the issue names the key.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",
@@ -47,13 +93,20 @@ def document(offers: Sequence[Offer], base: str) -> dict[str, Any]:
         by_alias=True,
         ref_template="#/components/schemas/{model}",
     )
-    components = {**schemas.get("$defs", {}), "Resource": _RESOURCE, "OperationOutcome": _ISSUES}
-    services = sorted({offer.service.id for offer in offers})
+    hooks = sorted({offer.service.hook for offer in offers})
+    components = {
+        **schemas.get("$defs", {}),
+        **{_call_name(hook): _call(hook) for hook in hooks},
+        "Bundle": _BUNDLE,
+        "OperationOutcome": _ISSUES,
+        "Parameters": _PARAMETERS,
+        "Resource": _RESOURCE,
+    }
     return {
         "openapi": "3.1.0",
         "info": {"title": "fhir_cds", "version": __version__, "license": {"name": "Apache-2.0"}},
         "servers": [{"url": base.rstrip("/")}],
-        "paths": _paths(services),
+        "paths": _paths(offers),
         "components": {
             "schemas": components,
             "securitySchemes": {"jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
@@ -62,35 +115,104 @@ def document(offers: Sequence[Offer], base: str) -> dict[str, Any]:
     }
 
 
-def _paths(services: Sequence[str]) -> dict[str, Any]:
+def _paths(offers: Sequence[Offer]) -> dict[str, Any]:
     """Return every path with its operations."""
-    service = _parameter("service", {"type": "string", "enum": list(services)} if services else {"type": "string"})
-    kind = _parameter("type", {"type": "string", "enum": list(TYPES)})
-    logical = _parameter("id", {"type": "string", "pattern": "^[A-Za-z0-9\\-.]{1,64}$"})
-    applied = _operation("apply", "Apply a PlanDefinition (R4)", 200, "Resource", body="Resource")
+    services = sorted({offer.service.id for offer in offers})
+    calls = {name: sorted(_call_name(o.service.hook) for o in offers if o.service.id == name) for name in services}
+    named = _parameter("service", {"type": "string", "enum": services} if services else {"type": "string"})
     return {
         "/cds-services": {"get": _operation("discovery", "The services offered", 200, "Discovery")},
-        "/cds-services/{service}": {
-            "parameters": [service],
-            "post": _operation("call", "Ask a service", 200, "Response", body="Request"),
+        **{
+            f"/cds-services/{name}": {"post": _operation(f"call-{name}", "Ask the service", 200, "Response", *hooks)}
+            for name, hooks in calls.items()
         },
         "/cds-services/{service}/feedback": {
-            "parameters": [service],
-            "post": _operation("feedback", "Tell what became of cards", 200, None, body="Feedback"),
+            "parameters": [named],
+            "post": _operation("feedback", "Tell what became of cards", 200, None, "Feedback"),
         },
-        "/fhir/metadata": {"get": _operation("metadata", "CapabilityStatement", 200, "Resource")},
-        "/fhir/{type}": {"parameters": [kind], "get": _operation("search", "Search the content", 200, "Resource")},
-        "/fhir/{type}/{id}": {"parameters": [kind, logical], "get": _operation("read", "Read", 200, "Resource")},
-        "/fhir/PlanDefinition/$apply": {"post": {**applied, "operationId": "applyType"}},
-        "/fhir/PlanDefinition/{id}/$apply": {"parameters": [logical], "post": applied},
-        "/health": {"get": _operation("health", "Alive", 200, None)},
-        "/ready": {"get": _operation("ready", "Able to answer", 200, None)},
-        "/metrics": {"get": _operation("metrics", "Counters in Prometheus text format", 200, None)},
+        **_fhir_paths(),
+        "/health": {"get": _open("health", "Alive", "application/json")},
+        "/ready": {"get": _open("ready", "Able to answer; 503 otherwise", "application/json")},
+        "/metrics": {"get": _open("metrics", "Counters in Prometheus text format", "text/plain")},
+        "/openapi.json": {"get": _open("openapi", "This document", "application/json")},
     }
 
 
-def _operation(name: str, summary: str, status: int, schema: str | None, *, body: str | None = None) -> dict[str, Any]:
-    """Return one operation with its success, its errors and the bare 401."""
+def _fhir_paths() -> dict[str, Any]:
+    """Return the paths of the FHIR API: the content, and `$apply`."""
+    kind = _parameter("type", {"type": "string", "enum": list(TYPES)})
+    logical = _parameter("id", _ID)
+    asked = [_parameter(name, {"type": "string"}, place="query") for name in SEARCH]
+    found: dict[str, Any] = {
+        "/fhir/metadata": {"get": _operation("metadata", "CapabilityStatement", 200, "Resource")},
+        "/fhir/{type}": {
+            "parameters": [kind],
+            "get": {**_operation("search", "Search the content", 200, "Bundle"), "parameters": asked},
+        },
+        "/fhir/{type}/_search": {
+            "parameters": [kind],
+            "post": {
+                **_operation("searchForm", "Search the content", 200, "Bundle"),
+                "requestBody": {"content": {"application/x-www-form-urlencoded": {"schema": _form()}}},
+            },
+        },
+        "/fhir/{type}/{id}": {"parameters": [kind, logical], "get": _operation("read", "Read", 200, "Resource")},
+    }
+    for path, name, text in (
+        ("PlanDefinition/{}$apply", "apply", "Apply a plan: a CarePlan"),
+        ("PlanDefinition/{}$r5.apply", "applyR5", "Apply a plan: Parameters with a Bundle"),
+        ("ActivityDefinition/{}$apply", "applyActivity", "Apply an activity: the request it makes"),
+    ):
+        found[f"/fhir/{path.format('{id}/')}"] = {"parameters": [logical], **_applying(name, text, _SIMPLE)}
+        found[f"/fhir/{path.format('')}"] = _applying(f"{name}ByUrl", text, ("url", "version", *_SIMPLE))
+    return found
+
+
+def _applying(name: str, text: str, simple: Sequence[str]) -> dict[str, Any]:
+    """Return the two ways of an `$apply`: simple parameters in the query, or a Parameters resource."""
+    query = [_parameter(parameter, {"type": "string"}, place="query") for parameter in simple]
+    return {
+        "get": {**_operation(f"{name}Get", text, 200, "Resource"), "parameters": query},
+        "post": _operation(name, text, 200, "Resource", "Parameters"),
+    }
+
+
+def _form() -> dict[str, Any]:
+    """Return the schema of a search sent as a form."""
+    return {"type": "object", "properties": {name: {"type": "string"} for name in SEARCH}}
+
+
+def _call_name(hook: str) -> str:
+    """Return the name of the schema of a call on a hook."""
+    return f"Call-{hook}"
+
+
+def _call(hook: str) -> dict[str, Any]:
+    """Return the schema of a call on a hook: the request, with the context that the hook's table asks for."""
+    fields = HOOKS.get(hook, ())
+    context = {
+        "type": "object",
+        "required": [field.name for field in fields if field.required and not field.aliases],
+        "properties": {field.name: _member(field) for field in fields},
+    }
+    return {
+        "allOf": [{"$ref": "#/components/schemas/Request"}],
+        "type": "object",
+        "required": ["hook", "context"],
+        "properties": {"hook": {"const": hook}, "context": context},
+    }
+
+
+def _member(field: ContextField) -> dict[str, Any]:
+    """Return the schema of one member of a context."""
+    if field.kind == "user":
+        return {"type": "string", "pattern": f"^({'|'.join(field.types)})/{ID.pattern}$"}
+    schema: dict[str, Any] = _CONTEXT[field.kind]
+    return schema
+
+
+def _operation(name: str, summary: str, status: int, schema: str | None, *bodies: str) -> dict[str, Any]:
+    """Return one operation with its success, its errors and the bare 401; `bodies` are the schemas of its body."""
     success: dict[str, Any] = {"description": summary}
     if schema:
         success["content"] = _content(schema)
@@ -100,15 +222,28 @@ def _operation(name: str, summary: str, status: int, schema: str | None, *, body
         "summary": summary,
         "responses": {str(status): success, "401": {"description": "Not authenticated"}, **errors},
     }
-    return {**operation, "requestBody": {"required": True, "content": _content(body)}} if body else operation
+    return {**operation, "requestBody": {"required": True, "content": _content(*bodies)}} if bodies else operation
 
 
-def _content(schema: str) -> dict[str, Any]:
-    """Return the JSON media types of a schema."""
-    reference = {"schema": {"$ref": f"#/components/schemas/{schema}"}}
-    return {"application/json": reference, "application/fhir+json": reference}
+def _open(name: str, summary: str, media_type: str) -> dict[str, Any]:
+    """Return an operation that asks for no token: it tells nothing of patients."""
+    success = {"description": summary, "content": {media_type: {}}}
+    failure = {"description": _ERRORS["503"], "content": _content("OperationOutcome")}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "security": [],
+        "responses": {"200": success, "405": failure, "503": failure},
+    }
 
 
-def _parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a path parameter."""
-    return {"name": name, "in": "path", "required": True, "schema": schema}
+def _content(*schemas: str) -> dict[str, Any]:
+    """Return the JSON media types of a body that meets one of the schemas."""
+    listed = [{"$ref": f"#/components/schemas/{name}"} for name in schemas]
+    schema = listed[0] if len(listed) == 1 else {"oneOf": listed}
+    return {"application/json": {"schema": schema}, "application/fhir+json": {"schema": schema}}
+
+
+def _parameter(name: str, schema: Mapping[str, Any], *, place: str = "path") -> dict[str, Any]:
+    """Return a parameter of the path (mandatory) or the query."""
+    return {"name": name, "in": place, "required": place == "path", "schema": dict(schema)}

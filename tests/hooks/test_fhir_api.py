@@ -80,6 +80,7 @@ def test_apply_as_of_another_day(client: TestClient) -> None:
         (f"/fhir/PlanDefinition/{PLAN}/$apply", parameters(data=False), 412),
         (f"/fhir/PlanDefinition/{PLAN}/$apply", {"resourceType": "Bundle"}, 400),
         (f"/fhir/PlanDefinition/{PLAN}/$apply", parameters({"name": "evaluationDateTime", "valueDateTime": "x"}), 400),
+        ("/fhir/ActivityDefinition/nothing/$apply", parameters(data=False), 404),
     ],
 )
 def test_wrong_apply(client: TestClient, path: str, body: Any, status: int) -> None:
@@ -167,13 +168,20 @@ def test_health_ready_metrics(client: TestClient) -> None:
 
 
 def test_openapi_describes_every_route(client: TestClient) -> None:
-    """Each route stands in the OpenAPI document, and its schemas accept what the service sends."""
+    """Each route and method stands in the OpenAPI document, and its schemas accept what the service sends."""
     document = client.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
-    routes = {getattr(route, "path", "") for route in client.app.routes}  # type: ignore[attr-defined]
-    described = {path.replace("{type}", "{kind}") for path in document["paths"]}
-    hidden = {"/openapi.json", "/fhir/{kind}/_search"}
-    assert {route for route in routes if "$" not in route} - hidden <= described
+    called = {offer.service.id for offer in client.app.state.fhir_cds.loaded.offers}  # type: ignore[attr-defined]
+    routes = {
+        (route.path.replace("{kind}", "{type}"), method.lower())
+        for route in client.app.routes  # type: ignore[attr-defined]
+        for method in route.methods - {"HEAD"}
+    }
+    routes -= {("/cds-services/{service}", "post"), ("/fhir/{type}/_search", "get")}
+    routes |= {(f"/cds-services/{name}", "post") for name in called}
+    assert routes == {
+        (path, method) for path, item in document["paths"].items() for method in set(item) - {"parameters"}
+    }
     schema = {"$ref": "#/components/schemas/Response", "components": document["components"]}
     call = ehr.request(client, PATIENT, "sarcoma-follow-up")
     answer = ehr.post(client, "sarcoma-follow-up", call).json()
