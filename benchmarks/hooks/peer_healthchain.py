@@ -19,7 +19,7 @@ def fixed(_request: CDSRequest) -> CDSResponse:
 
 app = HealthChainAPI()
 app.register_service(service, path="/cds")
-bound = socket.socket()
+bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
 bound.bind(("127.0.0.1", 0))
 print(f"http://127.0.0.1:{bound.getsockname()[1]}/cds/cds-services/fixed", flush=True)
 uvicorn.Server(uvicorn.Config(app, access_log=False, log_level="error")).run(sockets=[bound])

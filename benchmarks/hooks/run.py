@@ -1,10 +1,11 @@
 """The CDS Hooks service under load, all logic evaluated, beside peers that answer with a fixed card.
 
-    python -m benchmarks.hooks.run [--seconds N] [--fastify NODE_MODULES_PARENT] [--healthchain PYTHON]
+    python -m benchmarks.hooks.run [--seconds N] [--repeat N] [--fastify NODE_MODULES_PARENT] [--healthchain PYTHON]
+    python -m benchmarks.hooks.run --soak MINUTES
 
-Each service runs as a process of its own on this machine; the same caller sends the same requests to each, one after
-the other. CPU time per request is that of the service's process (user and system, from /proc): on shared cores it
-says more than wall clock.
+Each service runs as a process of its own on this machine; the same caller sends calls of the same sizes to each in
+turn, round by round. No two calls are alike (see `calls`). CPU time per call is that of the service's process (user and
+system, from /proc): on shared cores it says more than wall clock. Of the rounds the one with the least CPU is shown.
 """
 
 from __future__ import annotations
@@ -17,117 +18,141 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import aiohttp
 
-from fhir_cds.fhir import codec
+from benchmarks.hooks.calls import PATIENTS, ROOT, SERVICE, calls
 
-ROOT = Path(__file__).parents[2]
-PATIENT = ROOT / "tests" / "patients" / "metachronous-leiomyosarcoma.json"
-SERVICE = "sarcoma-liver-metastases"
-INSTANCE = "3f0b8a8e-5d0e-4a63-9c38-7f5d2f2b7c11"
-SIZES = (40_000, 150_000)
-CONNECTIONS = (1, 8)
-TICK = os.sysconf("SC_CLK_TCK")
-Json = dict[str, Any]
+ONE: Final = ("metachronous-leiomyosarcoma",)
+SIZES: Final = (40_000, 150_000)
+CONNECTIONS: Final = (1, 8)
+TICK: Final = os.sysconf("SC_CLK_TCK")
+PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+SOAK_STEP: Final = 30.0
+OURS: Final = "fhir_cds, evaluating"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is sent: the calls' patients, their size in bytes, on how many connections."""
+
+    patients: tuple[str, ...]
+    size: int
+    connections: int
+
+    def __str__(self) -> str:
+        """Return size and connections, and the patients where they are several."""
+        several = f", {len(self.patients)} patients in turn" if len(self.patients) > 1 else ""
+        return f"{self.size // 1000:4} kB, {self.connections} connections{several}"
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """One row: requests answered, seconds, CPU seconds of the service, and the times of each request."""
 
-    count: int
     seconds: float
     cpu: float
     times: Sequence[float]
 
-    def row(self) -> str:
+    @property
+    def rate(self) -> float:
+        """Calls answered in a second."""
+        return len(self.times) / self.seconds
+
+    @property
+    def cost(self) -> float:
+        """CPU milliseconds for one call."""
+        return self.cpu / len(self.times) * 1000
+
+    def __str__(self) -> str:
         """Return the row as text."""
         ordered = sorted(self.times)
         p50, p99 = (ordered[int(len(ordered) * share)] * 1000 for share in (0.5, 0.99))
-        rate = self.count / self.seconds
-        return (
-            f"{rate:8.0f}/s  p50 {p50:7.2f} ms  p99 {p99:7.2f} ms  CPU {self.cpu / self.count * 1000:6.2f} ms/request"
-        )
+        return f"{self.rate:8.0f}/s  p50 {p50:7.2f} ms  p99 {p99:7.2f} ms  CPU {self.cost:6.2f} ms/call"
 
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=5.0, help="length of each row")
-    parser.add_argument("--fastify", type=Path, help="folder in whose node_modules Fastify is")
-    parser.add_argument("--healthchain", type=Path, help="Python of an environment with HealthChain")
-    options = parser.parse_args()
+    options = arguments()
+    if options.soak:
+        with ours() as (process, url):
+            asyncio.run(soak(url, process.pid, options.soak * 60))
+        return 0
     here = Path(__file__).parent
-    services = [("fhir_cds, evaluating", ours)]
+    commands = {}
     if options.fastify:
-        services.append(
-            (
-                "Fastify, fixed card",
-                lambda: peer(["node", str(here / "peer_fastify.mjs"), str(options.fastify.resolve())]),
-            )
-        )
+        node = ["node", str(here / "peer_fastify.mjs"), str(options.fastify.resolve())]
+        commands["Fastify, fixed card"] = node
     if options.healthchain:
-        services.append(
-            ("HealthChain, fixed card", lambda: peer([str(options.healthchain), str(here / "peer_healthchain.py")]))
-        )
-    for name, start in services:
-        with start() as (process, url):
-            print(name)
-            for size in SIZES:
-                body = request(size)
-                for connections in CONNECTIONS:
-                    asyncio.run(load(url, body, connections, 0.5, process.pid))
-                    measured = asyncio.run(load(url, body, connections, options.seconds, process.pid))
-                    print(f"  {len(body) / 1000:4.0f} kB, {connections} connections  {measured.row()}")
+        commands["HealthChain, fixed card"] = [str(options.healthchain), str(here / "peer_healthchain.py")]
+    samples = tuple(sorted(path.stem for path in PATIENTS.glob("*.json")))
+    loads = [Load(ONE, size, connections) for size in SIZES for connections in CONNECTIONS]
+    loads.append(Load(samples, SIZES[0], 1))
+    with ExitStack() as stack:
+        running = {OURS: stack.enter_context(ours())}
+        running |= {name: stack.enter_context(peer(command)) for name, command in commands.items()}
+        found = measure(running, loads, options.repeat, options.seconds)
+    for name in running:
+        print(name)
+        for one in loads:
+            print(f"  {one}  {found[name, one]}")
+    for name in commands:
+        print(f"ours to {name}")
+        for one in loads:
+            cost = found[OURS, one].cost / found[name, one].cost
+            rate = found[OURS, one].rate / found[name, one].rate
+            print(f"  {one}  CPU per call {cost:5.2f} times, calls per second {rate:5.2f} times")
     return 0
 
 
-def request(size: int) -> bytes:
-    """Return a call of about `size` bytes: the sample patient, padded with laboratory results."""
-    resources = [entry["resource"] for entry in codec.decode(PATIENT.read_bytes())["entry"]]
-    patient = next(item for item in resources if item["resourceType"] == "Patient")
-    entry = codec.decode((ROOT / "hooks" / f"{SERVICE}.json").read_bytes())
-
-    def encoded(padding: int) -> bytes:
-        everything = [*resources, *(laboratory(number, patient["id"]) for number in range(padding))]
-        prefetch: Json = {}
-        for key, query in entry["prefetch"].items():
-            kind = query.partition("?")[0].partition("/")[0]
-            found = [{"resource": item} for item in everything if item["resourceType"] == kind]
-            searchset = {"resourceType": "Bundle", "type": "searchset", "entry": found}
-            prefetch[key] = searchset if "?" in query else patient
-        context = {"userId": "Practitioner/1", "patientId": patient["id"]}
-        return codec.encode(
-            {"hook": "patient-view", "hookInstance": INSTANCE, "context": context, "prefetch": prefetch}
-        )
-
-    base, one = len(encoded(0)), len(encoded(1))
-    return encoded(max(0, (size - base) // (one - base)))
+def arguments() -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of each row of a round")
+    parser.add_argument("--repeat", type=int, default=3, help="rounds")
+    parser.add_argument("--fastify", type=Path, help="folder in whose node_modules Fastify is")
+    parser.add_argument("--healthchain", type=Path, help="Python of an environment with HealthChain")
+    parser.add_argument("--soak", type=float, help="minutes of steady load with the process's memory printed")
+    return parser.parse_args()
 
 
-def laboratory(number: int, patient: str) -> Json:
-    """Return a result that has nothing to do with the guideline."""
-    coding = {"system": "http://loinc.org", "code": "718-7", "display": "Hemoglobin [Mass/volume] in Blood"}
-    category = {"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "laboratory"}
-    return {
-        "resourceType": "Observation",
-        "id": f"laboratory-{number}",
-        "status": "final",
-        "category": [{"coding": [category]}],
-        "code": {"coding": [coding], "text": "Haemoglobin"},
-        "subject": {"reference": f"Patient/{patient}"},
-        "effectiveDateTime": f"2025-{number % 12 + 1:02}-01T08:30:00+01:00",
-        "valueQuantity": {"value": 13.2, "unit": "g/dL", "system": "http://unitsofmeasure.org", "code": "g/dL"},
-    }
+Service = tuple["subprocess.Popen[bytes]", str]
+
+
+def measure(
+    running: dict[str, Service], loads: Sequence[Load], repeat: int, seconds: float
+) -> dict[tuple[str, Load], Measured]:
+    """Return for each service and load the round with the least CPU per call."""
+    found: dict[tuple[str, Load], Measured] = {}
+    for number in range(repeat):
+        for one in loads:
+            for name, (process, url) in running.items():
+                if number == 0:
+                    asyncio.run(load(url, one, seconds / 4, process.pid))
+                measured = asyncio.run(load(url, one, seconds, process.pid))
+                before = found.get((name, one))
+                if before is None or measured.cost < before.cost:
+                    found[name, one] = measured
+    return found
+
+
+async def soak(url: str, pid: int, seconds: float) -> None:
+    """Send calls of all sample patients on eight connections and print memory, speed and times as they go."""
+    samples = tuple(sorted(path.stem for path in PATIENTS.glob("*.json")))
+    begun = time.perf_counter()
+    while (elapsed := time.perf_counter() - begun) < seconds:
+        print(f"{elapsed / 60:5.1f} min  memory {memory(pid) / 1e6:6.1f} MB", end="  ", flush=True)
+        print(await load(url, Load(samples, SIZES[0], CONNECTIONS[-1]), min(SOAK_STEP, seconds - elapsed), pid))
+    print(f"{seconds / 60:5.1f} min  memory {memory(pid) / 1e6:6.1f} MB")
 
 
 @contextmanager
-def ours() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def ours() -> Iterator[Service]:
     """Run the service and give its process and address."""
     with tempfile.TemporaryDirectory(prefix="fhir-cds-bench-") as folder:
         environment = os.environ | {
@@ -136,20 +161,20 @@ def ours() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
             "FHIR_CDS_LOG_LEVEL": "warning",
         }
         command = [sys.executable, "-m", "fhir_cds.cli.main", "serve", "--port", "0"]
-        with running(command, environment) as (process, line):
+        with started(command, environment) as (process, line):
             address = next(word for word in line.split() if word.startswith("http"))
             yield process, f"{address}/cds-services/{SERVICE}"
 
 
 @contextmanager
-def peer(command: list[str]) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def peer(command: list[str]) -> Iterator[Service]:
     """Run a peer and give its process and the address it prints."""
-    with running(command, dict(os.environ)) as (process, line):
+    with started(command, dict(os.environ)) as (process, line):
         yield process, line.strip()
 
 
 @contextmanager
-def running(command: list[str], environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def started(command: list[str], environment: dict[str, str]) -> Iterator[Service]:
     """Run a command and give its process and the first line it prints."""
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout is not None
@@ -163,31 +188,39 @@ def running(command: list[str], environment: dict[str, str]) -> Iterator[tuple[s
         process.stdout.close()
 
 
-async def load(url: str, body: bytes, connections: int, seconds: float, pid: int) -> Measured:
-    """Send the body over and over on several connections; raises when an answer is not 200."""
+async def load(url: str, what: Load, seconds: float, pid: int) -> Measured:
+    """Send calls on several connections for some time; raises when an answer is not 200."""
     times: list[float] = []
     headers = {"Content-Type": "application/json"}
+    bodies = calls(what.patients, what.size, datetime.now(UTC).date())
+    next(bodies)
     stop = time.perf_counter() + seconds
 
     async def one(session: aiohttp.ClientSession) -> None:
         while time.perf_counter() < stop:
-            started = time.perf_counter()
+            body = next(bodies)
+            begun = time.perf_counter()
             async with session.post(url, data=body, headers=headers) as answer:
                 await answer.read()
                 if answer.status != 200:
                     raise RuntimeError(f"{url} answered {answer.status}")
-            times.append(time.perf_counter() - started)
+            times.append(time.perf_counter() - begun)
 
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections)) as session:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=what.connections)) as session:
         cpu, begun = cpu_seconds(pid), time.perf_counter()
-        await asyncio.gather(*(one(session) for _ in range(connections)))
-        return Measured(len(times), time.perf_counter() - begun, cpu_seconds(pid) - cpu, times)
+        await asyncio.gather(*(one(session) for _ in range(what.connections)))
+        return Measured(time.perf_counter() - begun, cpu_seconds(pid) - cpu, times)
 
 
 def cpu_seconds(pid: int) -> float:
     """Return the CPU seconds that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def memory(pid: int) -> int:
+    """Return the bytes of a process that are in memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
 
 
 if __name__ == "__main__":

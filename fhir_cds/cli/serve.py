@@ -53,7 +53,9 @@ def serve(
     app = application(settings)
     bound = bind(settings.host, settings.port)
     typer.echo(banner(settings, url_of(bound)))
-    asyncio.run(_serve(app, settings, bound))
+    server = uvicorn.Server(uvicorn.Config(app, **server_options()))
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        runner.run(_serve(server, app, settings, bound))
 
 
 def application(settings: Settings) -> Starlette:
@@ -78,9 +80,13 @@ def worker_app() -> Starlette:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket; raises InputError when the address is taken or not ours."""
+    """Return a listening socket; raises InputError when the address is taken or not ours.
+
+    The protocol is named because asyncio sends small answers at once (TCP_NODELAY) only on sockets that name it: else
+    each answer waits up to 40 ms for the client's acknowledgement.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
@@ -109,9 +115,8 @@ def banner(settings: Settings, url: str) -> str:
     )
 
 
-async def _serve(app: Starlette, settings: Settings, bound: socket.socket) -> None:
+async def _serve(server: uvicorn.Server, app: Starlette, settings: Settings, bound: socket.socket) -> None:
     """Serve until stopped; a hang-up signal loads the content again."""
-    server = uvicorn.Server(uvicorn.Config(app, **server_options()))
     loop = asyncio.get_running_loop()
     tasks: set[asyncio.Task[None]] = set()
 
