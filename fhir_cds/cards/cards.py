@@ -14,7 +14,7 @@ from fhir_cds.cards import detail, markdown, suggestions, words
 from fhir_cds.cards.decisions import Decision, Item, decisions
 from fhir_cds.cards.facts import Facts, coded_text
 from fhir_cds.cards.messages import SUMMARY_LIMIT, Card, Coding, Link, OverrideReason, Source, Suggestion
-from fhir_cds.cards.visits import pressing
+from fhir_cds.cards.visits import pressing, window
 from fhir_cds.fhir import ids
 from fhir_cds.reasoning.outcome import Applied, Json, Verdict
 
@@ -116,8 +116,7 @@ def _summary(decision: Decision) -> str:
             return words.DUE_SUMMARY.format(
                 subject=decision.title,
                 status=words.VISIT_STATUS[visit.status],
-                earliest=visit.earliest,
-                latest=visit.latest,
+                window=window(visit),
             )
         text = decision.applicable[0].title
         more = len(decision.applicable) - 1

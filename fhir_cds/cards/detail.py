@@ -9,7 +9,7 @@ from typing import Final
 from fhir_cds.cards import markdown, words
 from fhir_cds.cards.decisions import Decision, Item
 from fhir_cds.cards.facts import Facts
-from fhir_cds.cards.visits import OPEN
+from fhir_cds.cards.visits import OPEN, window
 from fhir_cds.reasoning.outcome import Json, Reason, Visit
 
 _VISITS_SHOWN: Final = 8
@@ -17,8 +17,8 @@ _VISITS_SHOWN: Final = 8
 
 def detail(decision: Decision, facts: Facts, gaps: Iterable[str], summary: str) -> str:
     """Return the body of the card: what applies, the schedule, why, what is missing, what is open, what failed."""
-    why = _table_of(facts, (reason for item in decision.applicable for reason in item.action.outcome.because))
-    met = _table_of(facts, (reason for item in decision.unknown for reason in item.action.outcome.because))
+    why = _facts(facts, (reason for item in decision.applicable for reason in item.action.outcome.because))
+    met = _facts(facts, (reason for item in decision.unknown for reason in item.action.outcome.because))
     parts = (
         ("", "\n\n".join(_statement(item, titled=item.title != summary) for item in decision.applicable)),
         (words.SCHEDULE, _schedule(decision.visits)),
@@ -46,11 +46,10 @@ def _line(item: Item) -> str:
     return f"{markdown.escape(item.text or item.title)} — {item.evidence.line()}"
 
 
-def _table_of(facts: Facts, reasons: Iterable[Reason]) -> str:
-    """Return the table of facts, "" when there are none."""
-    named = [reason for reason in reasons if reason.fact is not None]
-    rows = list(facts.rows(named))
-    return markdown.table((words.FACT, words.VALUE, words.DATE, words.RECORD), rows) if rows else ""
+def _facts(facts: Facts, reasons: Iterable[Reason]) -> str:
+    """Return the facts as a list, each on as few lines as the reader's window allows; "" when there are none."""
+    named = (reason for reason in reasons if reason.fact is not None)
+    return markdown.bullets(f"{name} — {' · '.join(filter(None, rest))}" for name, *rest in facts.rows(named))
 
 
 def missing(decision: Decision) -> list[tuple[str, list[str]]]:
@@ -89,19 +88,23 @@ def _issue(issue: Json) -> str:
 
 
 def _schedule(visits: Sequence[Visit]) -> str:
-    """Return the table of the last visits done and the next ones."""
+    """Return the table of the last visits done and the next ones, and under it what shows that they were done."""
     done = [visit for visit in visits if visit.status not in OPEN]
     ahead = [visit for visit in visits if visit.status in OPEN]
     shown = (*done[-2:], *ahead[:_VISITS_SHOWN])
     rows = [
         (
             str(visit.number),
-            markdown.escape(visit.phase),
-            words.RANGE.format(visit.earliest, visit.latest),
+            markdown.unbroken(window(visit)),
             markdown.escape(words.VISIT_STATUS.get(visit.status, visit.status)),
-            ", ".join(markdown.code(ref) for ref in visit.resources),
+            markdown.escape(visit.phase),
         )
         for visit in shown
     ]
-    head = (words.VISIT, words.PHASE, words.WINDOW, words.STATUS, words.RECORD)
-    return markdown.table(head, rows) if rows else ""
+    records = [
+        words.VISIT_RECORDS.format(number=visit.number, records=", ".join(map(markdown.code, visit.resources)))
+        for visit in shown
+        if visit.resources
+    ]
+    table = markdown.table((words.VISIT, words.WINDOW, words.STATUS, words.PHASE), rows) if rows else ""
+    return "\n\n".join(filter(None, (table, markdown.bullets(records))))

@@ -12,6 +12,7 @@ _SPECIAL: Final = re.compile(
 _SUSPECT: Final = re.compile(r"[\\`*_\[\]<>|~&$@]|\A[#+=\-\d]|://|www\.")
 """What every text that `_SPECIAL` changes has, found much faster: most texts have none of it."""
 
+_DATE: Final = re.compile(r"\b\d{4}-\d{2}(-\d{2})?\b")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 _UNSAFE: Final = re.compile(r"[\s()<>\[\]\\|`\"']")
 
@@ -27,6 +28,11 @@ def escape(text: str) -> str:
     """Return text that GFM shows as it stands: no markup, link, table cell, HTML or autolink can come of it."""
     flat = plain(text)
     return _SPECIAL.sub(r"\\\1", flat) if _SUSPECT.search(flat) else flat
+
+
+def unbroken(text: str) -> str:
+    """Return text whose dates a narrow table cell does not break: their hyphens become non-breaking ones."""
+    return _DATE.sub(lambda found: found[0].replace("-", "\u2011"), text)
 
 
 def code(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from fhir_cds.cards import words
 from fhir_cds.reasoning.outcome import Visit
 
 OPEN: Final = ("overdue", "due", "booked", "scheduled")
@@ -31,3 +32,10 @@ def pressing(visits: Iterable[Visit]) -> Visit | None:
     """Return the visit to talk about: overdue, else due, else the next one; None when all are done."""
     open_visits = [visit for visit in visits if visit.status in OPEN]
     return min(open_visits, key=lambda visit: (OPEN.index(visit.status), visit.earliest), default=None)
+
+
+def window(visit: Visit) -> str:
+    """Return when a visit should take place: a range of days, or the one day."""
+    if visit.earliest == visit.latest:
+        return visit.earliest.isoformat()
+    return words.RANGE.format(visit.earliest, visit.latest)

@@ -77,14 +77,14 @@ def test_one_card_per_strategy() -> None:
 def test_why_shows_value_date_and_resource() -> None:
     """Each fact stands once, with its text from the content, value, date and record."""
     made = cards(b.group(b.strategy(), b.leaf(b.rule("1"), b.YES), b.leaf(b.rule("2"), b.YES)))
-    assert detail(made[0]).count("| Metastasis count | 3 | 2025-11-02 | `Observation/o` |") == 1
+    assert detail(made[0]).count("- Metastasis count — 3 · 2025-11-02 · `Observation/o`") == 1
 
 
 def test_patient_text_is_escaped() -> None:
-    """Text of the record cannot break the table or bring markup."""
+    """Text of the record cannot break the list or bring markup."""
     outcome = Outcome(Verdict.APPLICABLE, because=(b.reason("sts_diagnosis", True, "Condition/c"),))
     made = cards(b.group(b.strategy(), b.leaf(b.rule("1"), outcome)))
-    assert r"| Sts diagnosis | yes: Sarcoma \| \<b\>x\</b\> | 2024-03 | `Condition/c` |" in detail(made[0])
+    assert r"- Sts diagnosis — yes: Sarcoma \| \<b\>x\</b\> · 2024-03 · `Condition/c`" in detail(made[0])
 
 
 def test_unknown_names_what_is_missing() -> None:
@@ -251,7 +251,7 @@ def test_follow_up_card() -> None:
     made = cards(applied, projection=replace(PROJECTION, careplans=(careplan(),)))
     assert made[0].summary == "Question s: overdue, 2025-07-20 to 2025-08-20"
     assert made[0].indicator == "warning"
-    assert "| 2 | to month 24 | 2025-07-20 to 2025-08-20 | overdue |   |" in detail(made[0])
+    assert "| 2 | 2025\u201107\u201120 to 2025\u201108\u201120 | overdue | to month 24 |" in detail(made[0])
     assert made[0].suggestions is not None
     assert len(made[0].suggestions) == 1
     actions = made[0].suggestions[0].actions

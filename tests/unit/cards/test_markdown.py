@@ -58,3 +58,8 @@ def test_fit_cuts_a_single_long_word() -> None:
 def test_code_span_holds() -> None:
     """Backticks and bars cannot leave a code span in a table."""
     assert markdown.code("Condition/`a|b`") == "`Condition/ab`"
+
+
+def test_dates_in_narrow_cells_stay_whole() -> None:
+    """Only the hyphens of dates become non-breaking."""
+    assert markdown.unbroken("2026-01-31 to 2026-02, a-b") == "2026\u201101\u201131 to 2026\u201102, a-b"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
-from fhir_cds.cards.visits import current, pressing
+from fhir_cds.cards.visits import current, pressing, window
 from fhir_cds.reasoning.outcome import Visit
 
 
@@ -37,3 +38,9 @@ def test_the_most_pressing_visit() -> None:
     """Overdue before due before booked before scheduled; none when all are done."""
     assert pressing([visit(1, "scheduled"), visit(2, "due"), visit(3, "overdue")]) == visit(3, "overdue")
     assert pressing([visit(1, "completed")]) is None
+
+
+def test_a_window_of_one_day_is_one_day() -> None:
+    """A range is shown only where there is one."""
+    assert window(visit(1, "due")) == "2026-01-01 to 2026-01-20"
+    assert window(replace(visit(1, "due"), latest=date(2026, 1, 1))) == "2026-01-01"
