@@ -26,7 +26,7 @@ from fhir_cds.errors import FhirCdsError
 from fhir_cds.server import apply_api, cds_hooks, content_api, openapi, sandbox
 from fhir_cds.server import state as states
 from fhir_cds.server.audit import Audit
-from fhir_cds.server.errors import HANDLERS, json_response
+from fhir_cds.server.errors import HANDLERS, handle_unknown, json_response
 from fhir_cds.server.limits import RateLimit
 from fhir_cds.server.metrics import CONTENT_TYPE, Metrics
 from fhir_cds.server.settings import Settings
@@ -90,6 +90,7 @@ def create_app(content: Loaded, settings: Settings, *, clock: Clock = states.utc
                 expose_headers=list(_EXPOSED),
             )
         )
+    middleware.append(Middleware(Faults))
     app = Starlette(routes=routes, exception_handlers=HANDLERS, middleware=middleware, lifespan=lifespan)
     app.state.fhir_cds = service
     return app
@@ -186,3 +187,29 @@ class Counting:
             route = scope.get("route")
             path = getattr(route, "path", None) or ("/sandbox" if "sandbox" in scope["path"] else "other")
             self._metrics.call(str(path), status, time.perf_counter() - started)
+
+
+class Faults:
+    """Answers a fault of ours inside the application: its text could hold patient data, and the server would log it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on; on a fault log its type and place, and answer 500 unless an answer has begun."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception as error:
+            answer = await handle_unknown(Request(scope), error)
+            if not begun:
+                await answer(scope, receive, send)

@@ -193,3 +193,23 @@ def test_q11_a_broken_engine_is_not_silence(client: TestClient, monkeypatch: pyt
     answer = ehr.post(client, SERVICE, call)
     refused(answer, 500)
     assert "Planted" not in answer.text
+
+
+def test_a_fault_does_not_reach_the_server_beneath(
+    make_client: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The text of an unexpected error, which may hold patient data, is not passed on to be logged; CORS still holds."""
+    origin = "https://ehr.example.org"
+    client = make_client(cors_origins=(origin,))
+
+    def broken(*_args: Any) -> None:
+        raise RuntimeError("Planted")
+
+    call = body(client)
+    monkeypatch.setattr("fhir_cds.server.cds_hooks.advise", broken)
+    strict = TestClient(client.app, base_url="http://localhost")
+    answer = ehr.post(strict, SERVICE, call, headers={"origin": origin})
+    refused(answer, 500)
+    assert answer.headers["access-control-allow-origin"] == origin
+    assert "RuntimeError" in str([vars(record) for record in caplog.records])
+    assert "Planted" not in caplog.text
