@@ -57,8 +57,8 @@ class Settings(BaseSettings):
 
     mode: Literal["auto", "production", "development"] = Field(
         default="auto",
-        description="development: no JWT, callers and FHIR servers of this machine only, plain http allowed; "
-        "auto: development when listening on loopback without issuers, else production.",
+        description="development: callers and FHIR servers of this machine only, plain http allowed, no JWT unless "
+        "issuers are set; auto: development when listening on loopback without issuers, else production.",
     )
     issuers: tuple[Issuer, ...] = Field(default=(), description="EHRs that may call, with their keys.")
     clock_skew_seconds: int = Field(default=60, ge=0, le=600, description="Tolerance on exp and iat of a JWT.")
@@ -117,7 +117,7 @@ class Settings(BaseSettings):
 
     @property
     def development(self) -> bool:
-        """Whether the service runs without authentication, for this machine only."""
+        """Whether the service runs for this machine only: without authentication, unless issuers are set."""
         if self.mode == "auto":
             return is_loopback(self.host) and not self.issuers
         return self.mode == "development"

@@ -1,7 +1,8 @@
 """Who may call: the CDS Hooks JWT (2.0 §Security), checked in the order iss, aud, times, tenant, signature, jti.
 
 Every failure is the same bare 401: a caller learns nothing about why. Only the reason's name goes to the log. In
-development mode there is no token, but only this machine can call: a loopback Host, and nothing forwarded by a proxy.
+development mode only this machine can call: a loopback Host, and nothing forwarded by a proxy; a token is needed only
+where issuers are set.
 """
 
 from __future__ import annotations
@@ -97,8 +98,11 @@ class Trust:
         """Return who makes a call; raises UnauthorizedError. `now` is in seconds since the epoch."""
         try:
             if self._settings.development:
-                return self._local(request)
-            endpoint = f"{str(self._settings.public_url).rstrip('/')}{request.url.path}"
+                local = self._local(request)
+                if not self._issuers:
+                    return local
+            base = self._settings.public_url or str(request.base_url)
+            endpoint = f"{base.rstrip('/')}{request.url.path}"
             return await self._token(request.headers.get("authorization", ""), endpoint, now)
         except UnauthorizedError as refused:
             log.warning("call refused", extra={"reason": refused.reason, "path": request.url.path})

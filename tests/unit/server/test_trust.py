@@ -239,3 +239,19 @@ async def test_development_mode_refuses_others(headers: dict[str, str]) -> None:
     """Another host name, or a proxy in front, is refused."""
     with pytest.raises(UnauthorizedError):
         await Trust(Settings()).authenticate(request(None, **headers), NOW)
+
+
+async def test_development_mode_with_issuers_needs_their_tokens(tmp_path: Path) -> None:
+    """A browser client can be tried on this machine with its own tokens: they are checked, still only from here."""
+    file = tmp_path / "jwks.json"
+    file.write_bytes(jwks(EC))
+    trust = Trust(Settings(mode="development", issuers=(Issuer(iss=ISS, jwks_file=file),)))
+    local = "http://127.0.0.1:8080"
+    good = token(aud=f"{local}/cds-services/s")
+    assert (await trust.authenticate(request(f"Bearer {good}", host="127.0.0.1:8080"), NOW)).iss == ISS
+    for headers in ({"host": "127.0.0.1:8080"}, {"host": "cds.example.org"}):
+        with pytest.raises(UnauthorizedError):
+            await trust.authenticate(request(None, **headers), NOW)
+    again = token(aud=f"{local}/cds-services/s", jti="j2")
+    with pytest.raises(UnauthorizedError):
+        await trust.authenticate(request(f"Bearer {again}", host="127.0.0.1:8080", x_forwarded_for="1.2.3.4"), NOW)
