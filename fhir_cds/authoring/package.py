@@ -14,36 +14,15 @@ from typing import Any, Final
 
 from fhir_cds.authoring import build
 from fhir_cds.authoring.lint.view import File, Json, read
+from fhir_cds.fhir.bundle import transaction
 from fhir_cds.fhir.codec import decode, encode, encode_pretty
-from fhir_cds.fhir.ids import stable_uuid
 
 FHIR_VERSION: Final = "4.0.1"
-
-# What a server must know before what names it; other types follow in between.
-_FIRST: Final = ("StructureDefinition", "NamingSystem", "CodeSystem", "ValueSet", "Library")
-_LAST: Final = ("ActivityDefinition", "Questionnaire", "PlanDefinition")
 
 
 def bundle(files: Sequence[File]) -> dict[str, Any]:
     """Return an R4 transaction that puts every resource under its own id (update as create)."""
-    return {
-        "resourceType": "Bundle",
-        "type": "transaction",
-        "entry": [
-            {
-                "fullUrl": file.document.get("url", f"urn:uuid:{stable_uuid(file.kind, file.document['id'])}"),
-                "resource": file.document,
-                "request": {"method": "PUT", "url": f"{file.kind}/{file.document['id']}"},
-            }
-            for file in sorted(files, key=_rank)
-        ],
-    }
-
-
-def _rank(file: File) -> tuple[int, str]:
-    if file.kind in _FIRST:
-        return _FIRST.index(file.kind) - len(_FIRST), file.name
-    return (_LAST.index(file.kind) + 1 if file.kind in _LAST else 0), file.name
+    return transaction(dict(file.document) for file in files)
 
 
 def tarball(files: Sequence[File], about: Mapping[str, Any], base: str) -> bytes:

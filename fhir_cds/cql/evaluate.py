@@ -172,7 +172,8 @@ def _interval(value: Any, kind: IntervalOf, offset: int) -> Any:
     if not isinstance(value, Mapping):
         return value if isinstance(value, Interval) else None
     point = kind.point.name.removeprefix("System.") if isinstance(kind.point, Named) else None
-    low, high = (_converted(value.get(side), kind.point, offset) for side in ("low", "high"))
-    if (low is None and value.get("low") is not None) or (high is None and value.get("high") is not None):
+    first, last = value.get("low", value.get("start")), value.get("high", value.get("end"))  # or a FHIR Period
+    low, high = (_converted(bound, kind.point, offset) for bound in (first, last))
+    if (low is None and first is not None) or (high is None and last is not None):
         return None
     return Interval(low, high, value.get("lowClosed") is not False, value.get("highClosed") is not False, point)

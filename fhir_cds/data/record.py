@@ -71,12 +71,43 @@ def from_bundle(
     Raises InputError when it is not one, holds no Patient or several, holds another patient's data, has more pages, or
     reports an error of its source.
     """
+    return assemble([(where, whole(document, systems=systems, bases=bases, where=where))], subject=subject)
+
+
+def whole(
+    document: Any, *, systems: Mapping[str, str] | None = None, bases: Collection[str] = (), where: str = "Bundle"
+) -> tuple[Resource, ...]:
+    """Return the normalised resources of a Bundle that is complete.
+
+    Raises InputError when it is not a Bundle, has more pages, or reports an error of its source.
+    """
     held = read_bundle(document, where=where, systems=systems, bases=bases)
     if held.next:
         raise InputError("the Bundle has more pages; give all of them in one Bundle", where=f"{where}.link")
     if issues.grave(held.issues):
         raise InputError("the Bundle reports an error of its source, it may not be complete", where=where)
-    return assemble([(where, held.resources)], subject=subject)
+    return held.resources
+
+
+def without(resources: Sequence[Resource], others: Collection[str]) -> list[Resource]:
+    """Return the resources (normalised) that are not those `others` (`Patient/id`), nor about one of them alone."""
+    if not others:
+        return list(resources)
+    known = {reference.of(item): _identifiers(item) for item in resources if item["resourceType"] == "Patient"}
+    named = {other: known.get(other, frozenset()) for other in others}
+    return [item for item in resources if not _about(item, named)]
+
+
+def _about(resource: Resource, patients: Mapping[str, frozenset[tuple[Any, Any]]]) -> bool:
+    """Say whether a resource is one of the patients, or names only such as its subject."""
+    if resource["resourceType"] == "Patient":
+        return reference.of(resource) in patients
+    for element in SUBJECT_ELEMENTS:
+        value = resource.get(element)
+        named = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
+        if named:
+            return all(any(_names(item, *patient) == "own" for patient in patients.items()) for item in named)
+    return False
 
 
 def from_ndjson(

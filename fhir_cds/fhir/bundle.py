@@ -206,6 +206,34 @@ def searchset(resources: Iterable[Resource], base: str, total: int | None = None
     return {**bundle, "entry": entry} if entry else bundle
 
 
+# What a server must know before what names it; other types follow in between.
+_FIRST: Final = ("StructureDefinition", "NamingSystem", "CodeSystem", "ValueSet", "Library")
+_LAST: Final = ("ActivityDefinition", "Questionnaire", "PlanDefinition")
+
+
+def transaction(resources: Iterable[Resource]) -> Resource:
+    """Return an R4 transaction that puts every resource under its own id (update as create), what is named first."""
+    return {
+        "resourceType": "Bundle",
+        "type": "transaction",
+        "entry": [
+            {
+                "fullUrl": item.get("url") or f"urn:uuid:{ids.stable_uuid(item['resourceType'], item['id'])}",
+                "resource": item,
+                "request": {"method": "PUT", "url": reference.of(item)},
+            }
+            for item in sorted(resources, key=_order)
+        ],
+    }
+
+
+def _order(resource: Resource) -> tuple[int, str, str]:
+    kind = resource["resourceType"]
+    if kind in _FIRST:
+        return _FIRST.index(kind) - len(_FIRST), kind, resource["id"]
+    return (_LAST.index(kind) + 1 if kind in _LAST else 0), kind, resource["id"]
+
+
 def _kind(value: object) -> str:
     if isinstance(value, dict):
         kind = value.get("resourceType")

@@ -42,3 +42,17 @@ StructureMap TerminologyCapabilities TestScript ValueSet
 """
 CANONICAL_TYPES: Final = frozenset(_CANONICAL_TYPES.split())
 """Types that other resources name by `url|version`."""
+
+_BY_PATIENT: Final = """
+Account AllergyIntolerance Appointment AppointmentResponse AuditEvent Basic BodyStructure CarePlan CareTeam ChargeItem
+Claim ClaimResponse ClinicalImpression Communication CommunicationRequest Composition Condition Consent Contract
+Coverage CoverageEligibilityRequest CoverageEligibilityResponse DetectedIssue Device DeviceRequest DeviceUseStatement
+DiagnosticReport DocumentManifest DocumentReference Encounter EnrollmentRequest EpisodeOfCare ExplanationOfBenefit
+FamilyMemberHistory Flag Goal GuidanceResponse ImagingStudy Immunization ImmunizationEvaluation
+ImmunizationRecommendation Invoice List MeasureReport Media MedicationAdministration MedicationDispense
+MedicationRequest MedicationStatement MolecularSequence NutritionOrder Observation Person Procedure Provenance
+QuestionnaireResponse RelatedPerson RequestGroup RiskAssessment ServiceRequest Specimen SupplyDelivery Task
+VisionPrescription
+"""
+BY_PATIENT: Final = frozenset(_BY_PATIENT.split())
+"""Types with the search parameter `patient` (R4 search parameter registry)."""

@@ -95,14 +95,25 @@ def _planned(schedule: Schedule, visit: Visit) -> dict[str, Any]:
 
 def with_schedules(careplan: Json, schedules: Iterable[Schedule]) -> dict[str, Any]:
     """Return a CarePlan with the dated orders of the schedules added: contained requests, activities, notes."""
+    listed = list(schedules)
+    pairs = [(visit_order[1], _activity(one, *visit_order)) for one in listed for visit_order in dated_orders(one)]
+    return _with_more(careplan, pairs, [text for schedule in listed for text in said(schedule)])
+
+
+def with_requests(careplan: Json, requests: Iterable[Json]) -> dict[str, Any]:
+    """Return a CarePlan with dated requests added: contained, each an activity."""
+    return _with_more(careplan, [(item, {"reference": {"reference": f"#{item['id']}"}}) for item in requests], ())
+
+
+def _with_more(careplan: Json, pairs: Iterable[tuple[Json, Json]], said: Iterable[str]) -> dict[str, Any]:
+    """Return a CarePlan with (contained request, its activity) and notes added."""
     contained: list[Any] = list(careplan.get("contained", ()))
     activities: list[Any] = list(careplan.get("activity", ()))
-    notes: list[Any] = list(careplan.get("note", ()))
-    for schedule in schedules:
-        for visit, order in dated_orders(schedule):
-            contained.append(order)
-            activities.append(_activity(schedule, visit, order))
-        notes += [{"text": text} for text in said(schedule)]
+    names = {f"{item['resourceType']}/{item['id']}": f"#{item['id']}" for item in contained}
+    for request, activity in pairs:
+        contained.append(assemble.localised(request, names))
+        activities.append(activity)
+    notes = [*careplan.get("note", ()), *({"text": text} for text in said)]
     added = {"contained": contained, "activity": activities, "note": notes}
     kept = {key: value for key, value in careplan.items() if key not in added}
     made = {**kept, **{key: value for key, value in added.items() if value}}
@@ -177,6 +188,12 @@ def _status_url(schedule: Schedule) -> str:
 def with_entries(result: Json, schedules: Iterable[Schedule]) -> dict[str, Any]:
     """Return a Bundle (`$r5.apply`) with the dated CarePlan of each schedule, and its orders, as further entries."""
     entries = [entry for schedule in schedules for entry in bundle(schedule)["entry"]]
+    return {**result, "entry": [*result.get("entry", ()), *entries]}
+
+
+def with_request_entries(result: Json, requests: Iterable[Json]) -> dict[str, Any]:
+    """Return a Bundle (`$r5.apply`) with dated requests as further entries."""
+    entries = [{"fullUrl": f"urn:uuid:{item['id']}", "resource": item} for item in requests]
     return {**result, "entry": [*result.get("entry", ()), *entries]}
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from fhir_cds.errors import ContentError
 from fhir_cds.fhir import ids, timing
 from fhir_cds.fhir.dates import date_range
 from fhir_cds.fhir.timing import Occurrence
-from fhir_cds.reasoning import plans
+from fhir_cds.reasoning import plans, tree
 from fhir_cds.reasoning.kinds import KINDS
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Verdict
 
@@ -33,15 +34,41 @@ def occasions(applied: Applied, start: date, until: date | None = None) -> tuple
     `until` ends what has no end of its own. Actions without any time are left out. Raises ContentError naming the
     action for a Timing that cannot be dated (endless without `until`, a day outside its cycle).
     """
-    found = list(_level(applied.actions, None, start, until))
-    return tuple(sorted(found, key=lambda item: (item.occurrence.earliest, item.occurrence.latest)))
+    found = [occasion for leaf in _leaves(applied.actions, None) for occasion in _occasions(leaf, start, until)]
+    return tuple(sorted(found, key=_day))
 
 
 def requests(applied: Applied, start: date, until: date | None = None) -> tuple[dict[str, Any], ...]:
-    """Return the actions' requests, one dated copy for each occasion."""
+    """Return the actions' requests, one dated copy for each occasion; raises as `occasions`."""
+    return _requests(applied, occasions(applied, start, until))
+
+
+def all_requests(
+    applied: Applied, start: date, until: date | None = None
+) -> tuple[tuple[dict[str, Any], ...], tuple[Json, ...]]:
+    """Return (dated requests of a plan and those nested in it, issues): what cannot be dated leaves the rest alone."""
+    made: list[dict[str, Any]] = []
+    found: list[Json] = []
+    for plan in tree.plans_in(applied):
+        listed: list[Occasion] = []
+        for leaf in _leaves(plan.actions, None):
+            try:
+                listed += _occasions(leaf, start, until)
+            except ContentError as error:
+                place = f"{leaf.action.path}.timing"
+                found.append(plans.content_issue("warning", "incomplete", error.message, plan.plan, place))
+        made += _requests(plan, sorted(listed, key=_day))
+    return tuple(made), tuple(found)
+
+
+def _day(occasion: Occasion) -> tuple[date, date]:
+    return occasion.occurrence.earliest, occasion.occurrence.latest
+
+
+def _requests(applied: Applied, listed: Iterable[Occasion]) -> tuple[dict[str, Any], ...]:
     return tuple(
         dated(applied, item.action.resource, item.occurrence, item.action.id)
-        for item in occasions(applied, start, until)
+        for item in listed
         if item.action.resource is not None
     )
 
@@ -61,25 +88,42 @@ def dated(applied: Applied, request: Json, occurrence: Occurrence, action_id: st
         made[f"{base}Period"] = period
     elif request["resourceType"] == "MedicationRequest":
         made["dosageInstruction"] = [
-            {**dosage, "timing": {"event": [day]}} for dosage in request.get("dosageInstruction", ({},))
+            {**dosage, "timing": _once(dosage.get("timing", {}), day)}
+            for dosage in request.get("dosageInstruction", ({},))
         ]
     elif request["resourceType"] == "Task":
         made["restriction"] = {**request.get("restriction", {}), "period": period}
     return made
 
 
-def _level(
-    actions: Iterable[AppliedAction], inherited: Json | None, start: date, until: date | None
-) -> Iterator[Occasion]:
+def _once(rule: Json, day: str) -> dict[str, Any]:
+    """Return the timing of one dose: its day, and how long it takes, without the rule of repetition."""
+    length = {key: value for key, value in rule.get("repeat", {}).items() if key.startswith("duration")}
+    return {"event": [day], **({"repeat": length} if length else {})}
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    """An applicable action without sub-actions, with the Timing of the nearest action above it."""
+
+    action: AppliedAction
+    inherited: Json | None
+
+
+def _leaves(actions: Iterable[AppliedAction], inherited: Json | None) -> Iterator[_Leaf]:
     for action in actions:
         if action.outcome.verdict is not Verdict.APPLICABLE:
             continue
-        own = action.values.get("timingTiming")
         if action.children:
-            yield from _level(action.children, own or inherited, start, until)
-            continue
-        for occurrence in _occurrences(action, own, inherited, start, until):
-            yield Occasion(action, occurrence)
+            yield from _leaves(action.children, action.values.get("timingTiming") or inherited)
+        else:
+            yield _Leaf(action, inherited)
+
+
+def _occasions(leaf: _Leaf, start: date, until: date | None) -> list[Occasion]:
+    own = leaf.action.values.get("timingTiming")
+    found = _occurrences(leaf.action, own, leaf.inherited, start, until)
+    return [Occasion(leaf.action, occurrence) for occurrence in found]
 
 
 def _occurrences(

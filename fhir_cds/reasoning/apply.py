@@ -83,10 +83,10 @@ def apply_in(session: Session, plan: str | Json) -> Applied:
     definition = session.engine.plan(plan) if isinstance(plan, str) else plan
     _check(definition)
     applied = actions.apply_plan(session, definition)
-    applied = tree.map_plans(applied, lambda one: related.resolve(one, session.context.starts))
-    if session.context.selected is not None:
-        applied = selection.select_actions(applied, session.context.selected)
-    return applied
+    context = session.context
+    if context.selected is not None:
+        applied = selection.select_actions(applied, context.selected, context.documented)
+    return tree.map_plans(applied, lambda one: related.resolve(one, context.starts))
 
 
 def apply_activity(

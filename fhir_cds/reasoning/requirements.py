@@ -20,7 +20,7 @@ _LIBRARY_TYPE: Final = "http://terminology.hl7.org/CodeSystem/library-type"
 def data_requirements(engine: Engine, plan: str | Json) -> dict[str, Any]:
     """Return a module-definition Library whose `dataRequirement` is all that a plan and those nested in it read.
 
-    Raises NotFoundError for a plan that is not in the content.
+    An ActivityDefinition counts as a plan of its own. Raises NotFoundError for a plan that is not in the content.
     """
     definition = engine.plan(plan) if isinstance(plan, str) else plan
     found: dict[bytes, dict[str, Any]] = {}
@@ -40,6 +40,22 @@ def data_requirements(engine: Engine, plan: str | Json) -> dict[str, Any]:
     if found:
         made["dataRequirement"] = [found[key] for key in sorted(found)]
     return made
+
+
+def types_read(engine: Engine, definition: Json) -> tuple[str, ...]:
+    """Return the types of resource that a plan, an activity or a Library's defines read, sorted."""
+    if definition["resourceType"] == "Library":
+        name = str(definition.get("name") or definition["id"])
+        reads = [
+            retrieve.type
+            for library in engine.program.libraries
+            if library.name == name
+            for define in library.defines
+            for retrieve in engine.program.retrieves(name, define)
+        ]
+        return tuple(sorted(set(reads)))
+    listed = data_requirements(engine, definition).get("dataRequirement", ())
+    return tuple(sorted({str(requirement["type"]) for requirement in listed if requirement.get("type")}))
 
 
 def _definitions(engine: Engine, definition: Json, above: tuple[str, ...]) -> Iterator[Json]:

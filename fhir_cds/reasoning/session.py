@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -27,8 +27,8 @@ class Context:
 
     `encounter`, `practitioner` and `organization` are references (`Type/id`); `variables` are the other parameters of
     the call (userType, userLanguage, setting …) by name, visible to expressions as `%name`; `parameters` are CQL
-    parameters by name; `selected` the ids of the actions a clinician chose; `starts` ISO dates at which actions, by id,
-    start; `data` are the resources `Type/id` names in the call.
+    parameters by name; `selected` the ids of the actions a clinician chose, `documented` those of required actions left
+    out for a documented reason; `starts` ISO dates at which actions, by id, start.
     """
 
     encounter: str | None = None
@@ -37,7 +37,8 @@ class Context:
     language: str | None = None
     variables: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    selected: frozenset[str] | None = None
+    selected: Collection[str] | None = None
+    documented: frozenset[str] = frozenset()
     starts: Mapping[str, str] = field(default_factory=dict)
     status: str = "draft"
     intent: str = "proposal"

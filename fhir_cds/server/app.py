@@ -23,7 +23,7 @@ from fhir_cds.data.client import Connections
 from fhir_cds.data.guard import Guard
 from fhir_cds.data.transport import Limits
 from fhir_cds.errors import FhirCdsError
-from fhir_cds.server import apply_api, cds_hooks, content_api, openapi, sandbox
+from fhir_cds.server import cds_hooks, fhir_api, openapi, sandbox
 from fhir_cds.server import state as states
 from fhir_cds.server.audit import Audit
 from fhir_cds.server.errors import HANDLERS, handle_unknown, json_response
@@ -70,8 +70,7 @@ def create_app(content: Loaded, settings: Settings, *, clock: Clock = states.utc
 
     routes: list[BaseRoute] = [
         *cds_hooks.ROUTES,
-        *apply_api.ROUTES,
-        *content_api.ROUTES,
+        *fhir_api.ROUTES,
         Route("/health", health),
         Route("/ready", ready),
         Route("/metrics", metrics),

@@ -42,7 +42,7 @@ class Loaded:
     etag: str
     fact_texts: Mapping[str, str]
     systems: Mapping[str, str]
-    started: str
+    started: datetime
 
     def offered(self, service_id: str) -> tuple[Offer, ...]:
         """Return the offers under one id: one per hook."""
@@ -87,7 +87,7 @@ def derive(knowledge: Knowledge, clock: Clock, engine: Engine | None = None) -> 
             knowledge.registry.resolve(plan, "PlanDefinition", where=offer.service.source)
     body, etag = document(offered)
     registry = knowledge.registry
-    return Loaded(knowledge, made, offered, body, etag, texts(registry), aliases(registry), clock().date().isoformat())
+    return Loaded(knowledge, made, offered, body, etag, texts(registry), aliases(registry), clock())
 
 
 def settle() -> None:

@@ -7,20 +7,17 @@ they take longer than the rest of the service together.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
 from fhir_cds.errors import InputError
 
-TYPES: Final = ("ActivityDefinition", "PlanDefinition")
 
-
-def check_definition(resource: dict[str, Any]) -> None:
-    """Raise InputError naming the first element that R4 does not allow, or a type that cannot be applied."""
-    kind = resource.get("resourceType")
-    if kind not in TYPES:
-        raise InputError(f"one of {', '.join(TYPES)} is expected", where="planDefinition")
+def check_definition(resource: dict[str, Any], kind: str) -> None:
+    """Raise InputError when a resource is not of type `kind`, or naming the first element that R4 does not allow."""
+    if resource.get("resourceType") != kind:
+        raise InputError(f"{kind} is expected", where="resourceType")
     model = getattr(import_module(f"fhir.resources.R4B.{kind.lower()}"), kind)
     try:
         model.model_validate(resource)

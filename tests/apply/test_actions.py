@@ -120,7 +120,7 @@ BEHAVIOURS = {
 
 
 def test_gr_02_behaviours_are_copied() -> None:
-    """GR-02, GR-06: all five, verbatim; GR-03: none is made up where the plan has none."""
+    """GR-02, GR-03, GR-06: all five, verbatim; none is made up where the plan has none."""
     group = group_of(assemble.careplan(run(plan(action("a", **BEHAVIOURS), action("b")))))
     assert {name: group["action"][0][name] for name in BEHAVIOURS} == BEHAVIOURS
     assert not BEHAVIOURS.keys() & group["action"][1].keys()

@@ -12,6 +12,7 @@ from fhir.resources.R4B.bundle import Bundle
 from fhir.resources.R4B.careplan import CarePlan
 from fhir.resources.R4B.library import Library
 
+from fhir_cds.data.prefetch import type_of
 from fhir_cds.data.record import PatientRecord, read
 from fhir_cds.fhir import codec
 from fhir_cds.followup import careplan as followup_careplan
@@ -21,7 +22,7 @@ from fhir_cds.reasoning import assemble, r5
 from fhir_cds.reasoning.apply import apply_plan
 from fhir_cds.reasoning.engine import Engine, natural
 from fhir_cds.reasoning.outcomes import outcomes
-from fhir_cds.reasoning.requirements import data_requirements
+from fhir_cds.reasoning.requirements import data_requirements, types_read
 from fhir_cds.terminology.local import aliases
 
 ROOT = Path(__file__).parents[2]
@@ -144,3 +145,14 @@ def test_io_03_data_requirements() -> None:
     named = [f["valueSet"] for item in wanted for f in item.get("codeFilter", ()) if "valueSet" in f]
     assert named
     assert all(engine().registry.find(canonical, "ValueSet") for canonical in named)
+
+
+def test_ch_04_prefetch_asks_for_what_the_logic_reads() -> None:
+    """CH-04: the types in a service's prefetch are those that the logic of its plans reads, no more and no less."""
+    services = load([ROOT]).services
+    assert services
+    for service in services:
+        asked = {str(type_of(query)) for query in service.prefetch.values()}
+        plans = [engine().plan(canonical) for canonical in service.plans]
+        read = {kind for plan in plans for kind in types_read(engine(), plan)} | {"Patient"}
+        assert asked == read, service.id

@@ -31,7 +31,7 @@ def test_apply_by_id_and_by_canonical(client: TestClient) -> None:
     """The same CarePlan whether the plan is named by id, url or canonical."""
     by_id = post(client, f"/fhir/PlanDefinition/{PLAN}/$apply", parameters())
     assert by_id.status_code == 200, by_id.text
-    assert by_id.headers["content-type"] == "application/fhir+json"
+    assert by_id.headers["content-type"] == "application/fhir+json; charset=utf-8"
     plan = by_id.json()
     assert plan["resourceType"] == "CarePlan"
     assert any("occurrencePeriod" in resource for resource in plan["contained"])
@@ -104,7 +104,12 @@ def test_metadata(client: TestClient) -> None:
     statement = client.get("/fhir/metadata").json()
     assert statement["fhirVersion"] == "4.0.1"
     plan = next(item for item in statement["rest"][0]["resource"] if item["type"] == "PlanDefinition")
-    assert {operation["name"] for operation in plan["operation"]} == {"apply", "r5.apply"}
+    assert {operation["name"] for operation in plan["operation"]} == {
+        "apply",
+        "r5.apply",
+        "data-requirements",
+        "package",
+    }
 
 
 def test_read_and_etag(client: TestClient) -> None:
@@ -150,7 +155,7 @@ def test_search_pages_and_summaries(client: TestClient) -> None:
     assert len(found) == len(set(found)) == total
     form = {"content-type": "application/x-www-form-urlencoded"}
     posted = client.post("/fhir/PlanDefinition/_search", content=b"_id=ibero2025-1-1&_elements=title", headers=form)
-    assert posted.json()["entry"][0]["resource"].keys() == {"resourceType", "id", "meta", "title"}
+    assert posted.json()["entry"][0]["resource"].keys() == {"resourceType", "id", "meta", "title", "status"}
 
 
 @pytest.mark.parametrize("query", ["colour=red", "_count=x", "_offset=-1"])

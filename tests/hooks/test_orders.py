@@ -35,7 +35,7 @@ def call(client: TestClient, hook: str, *orders: dict[str, Any]) -> dict[str, An
 
 @pytest.mark.parametrize("hook", ["order-select", "order-sign"])
 def test_an_order_against_the_guideline(client: TestClient, hook: str) -> None:
-    """A draft order that the guideline advises against is said, on both hooks."""
+    """CH-06: a draft order that the guideline advises against is said, on both hooks."""
     found = ehr.cards(client, SERVICE, call(client, hook, order()))
     assert any("aspiration" in card["detail"].lower() for card in found)
 

@@ -49,7 +49,7 @@ def detail(card: Card) -> str:
 
 
 def test_nothing_applies() -> None:
-    """Recommendations that do not apply give no card."""
+    """CH-07: recommendations that do not apply give no card."""
     assert cards(b.group(b.strategy(), b.leaf(b.rule("1.1"), b.NO))) == ()
 
 

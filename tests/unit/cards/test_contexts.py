@@ -71,7 +71,7 @@ def test_wrong_members(hook: str, changes: dict[str, object], place: str) -> Non
 
 
 def test_patient_id_with_type_is_stripped() -> None:
-    """`Patient/p`, as a published sample sends it, is taken as p."""
+    """CH-05: `Patient/p`, as a published sample sends it, is taken as p."""
     assert contexts.check("patient-view", {**BASE, "patientId": "Patient/p"})["patientId"] == "p"
 
 

@@ -1,11 +1,14 @@
 """The parameters of `$apply`."""
 
+from datetime import date
 from typing import Any
 
 import pytest
 
 from fhir_cds.errors import InputError
-from fhir_cds.server.invocation import from_body, from_query
+from fhir_cds.server.invocation import Invocation, Prefetched, invocation
+from fhir_cds.server.operations import APPLY
+from fhir_cds.server.parameters import Given, of_body, of_query
 
 BUNDLE = {"resourceType": "Bundle", "type": "collection"}
 PLAN = {"resourceType": "PlanDefinition", "id": "p"}
@@ -14,6 +17,11 @@ PLAN = {"resourceType": "PlanDefinition", "id": "p"}
 def body(*parameters: dict[str, Any]) -> dict[str, Any]:
     """Return a Parameters resource."""
     return {"resourceType": "Parameters", "parameter": list(parameters)}
+
+
+def from_body(document: Any) -> Invocation:
+    """Return the call in a Parameters resource."""
+    return invocation(Given.of(of_body(document), APPLY))
 
 
 SUBJECT = {"name": "subject", "valueString": "123"}
@@ -43,6 +51,18 @@ def test_everything() -> None:
             {"name": "data", "resource": BUNDLE},
             {"name": "evaluationDateTime", "valueDateTime": "2026-01-31"},
             {"name": "mergeNestedCarePlans", "valueBoolean": True},
+            {"name": "collectTasks", "valueBoolean": True},
+            {"name": "requestStatus", "valueCode": "active"},
+            {"name": "selectedAction", "valueString": "a"},
+            {"name": "selectedAction", "valueString": "b"},
+            {"name": "documentedOmission", "valueString": "c"},
+            {
+                "name": "actionStart",
+                "part": [{"name": "action", "valueString": "a"}, {"name": "start", "valueDateTime": "2026-02-01"}],
+            },
+            {"name": "start", "valueDate": "2026-02-02"},
+            {"name": "until", "valueDate": "2026-12-31"},
+            {"name": "contentEndpoint", "valueString": "https://e.org/fhir"},
         )
     )
     assert found.subjects == ("Patient/123", "Patient/2")
@@ -54,11 +74,22 @@ def test_everything() -> None:
     assert context.variables["setting"] == {"text": "ward"}
     assert context.parameters == {"A": [1, 2], "B": {"c": "d"}, "C": PLAN}
     assert context.merge_nested
+    assert context.collect_tasks
+    assert context.status == "active"
+    assert (context.selected, context.documented) == (("a", "b"), frozenset({"c"}))
+    assert context.starts == {"a": "2026-02-01"}
+    assert (found.start, found.until) == (date(2026, 2, 2), date(2026, 12, 31))
+    assert [issue["expression"] for issue in found.remarks()] == [["contentEndpoint"]]
 
 
 def test_query_string() -> None:
     """Simple parameters come in a query string too."""
-    found = from_query([("subject", "Patient/1"), ("dataEndpoint", "https://e.org/fhir"), ("canonical", "https://p|1")])
+    found = invocation(
+        Given.of(
+            of_query([("subject", "Patient/1"), ("dataEndpoint", "https://e.org/fhir"), ("canonical", "https://p|1")]),
+            APPLY,
+        )
+    )
     assert (found.subjects, found.endpoint, found.definition) == (("Patient/1",), "https://e.org/fhir", "https://p|1")
 
 
@@ -66,7 +97,7 @@ def test_prefetch_data() -> None:
     """prefetchData is kept by key; without data the key is known to be empty."""
     item = {"name": "prefetchData", "part": [{"name": "key", "valueString": "k"}, {"name": "data", "resource": BUNDLE}]}
     empty = {"name": "prefetchData", "part": [{"name": "key", "valueString": "e"}]}
-    assert from_body(body(SUBJECT, item, empty)).prefetch == {"k": BUNDLE, "e": None}
+    assert from_body(body(SUBJECT, item, empty)).prefetch == {"k": Prefetched(BUNDLE), "e": Prefetched(None)}
 
 
 def test_inline_definition_and_endpoint() -> None:
@@ -95,6 +126,16 @@ def test_inline_definition_and_endpoint() -> None:
         body({"name": "data", "resource": BUNDLE}, {"name": "data", "resource": BUNDLE}),
         body({"name": "data", "resource": "x"}),
         body({"name": "dataEndpoint", "resource": {"resourceType": "Endpoint"}}),
+        body({"name": "start", "valueDate": "2026-02"}),
+        body({"name": "requestStatus", "valueCode": "completed"}),
+        body({"name": "mergeNestedCarePlans", "valueString": "perhaps"}),
+        body({"name": "actionStart", "part": [{"name": "action", "valueString": "a"}]}),
+        body(
+            {
+                "name": "actionStart",
+                "part": [{"name": "action", "valueString": "a"}, {"name": "start", "valueDate": "x"}],
+            }
+        ),
     ],
 )
 def test_wrong_parameters(document: Any) -> None:
