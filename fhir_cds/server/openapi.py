@@ -12,7 +12,9 @@ from fhir_cds import __version__
 from fhir_cds.cards.contexts import HOOKS, ID, ContextField
 from fhir_cds.cards.discovery import Offer
 from fhir_cds.cards.messages import Discovery, Feedback, Request, Response
-from fhir_cds.server.content_api import SEARCH, TYPES
+from fhir_cds.server.content_api import TYPES
+from fhir_cds.server.operations import OPERATIONS, Operation
+from fhir_cds.server.search import SEARCH
 
 _RESOURCE: Final = {
     "type": "object",
@@ -67,14 +69,17 @@ _CONTEXT: Final[Mapping[str, Any]] = MappingProxyType(
 )
 """Kind of a context member → its schema (a user's depends on the types allowed)."""
 
-_SIMPLE: Final = ("subject", "encounter", "practitioner", "organization", "dataEndpoint", "evaluationDateTime")
-"""Parameters of `$apply` that fit into a query string."""
+_SIMPLE: Final = frozenset(["boolean", "canonical", "code", "date", "dateTime", "Endpoint", "integer", "string", "uri"])
+"""Types of parameters that fit into a query string (an Endpoint by its URL)."""
+_NAMING: Final = frozenset({"url", "version", "canonical", "valueSetVersion"})
+"""Parameters that name the definition, where the address does not."""
 
 _ERRORS: Final = {
     "400": "What was sent is wrong; the issue says what and where.",
     "403": "Not allowed.",
     "404": "There is nothing under this id.",
     "405": "The address does not take this method; see Allow.",
+    "406": "Only JSON of FHIR 4.0 is offered.",
     "412": "Needed data were not sent and cannot be read; the issue names the key.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",
@@ -158,22 +163,25 @@ def _fhir_paths() -> dict[str, Any]:
         },
         "/fhir/{type}/{id}": {"parameters": [kind, logical], "get": _operation("read", "Read", 200, "Resource")},
     }
-    for path, name, text in (
-        ("PlanDefinition/{}$apply", "apply", "Apply a plan: a CarePlan"),
-        ("PlanDefinition/{}$r5.apply", "applyR5", "Apply a plan: Parameters with a Bundle"),
-        ("ActivityDefinition/{}$apply", "applyActivity", "Apply an activity: the request it makes"),
-    ):
-        found[f"/fhir/{path.format('{id}/')}"] = {"parameters": [logical], **_applying(name, text, _SIMPLE)}
-        found[f"/fhir/{path.format('')}"] = _applying(f"{name}ByUrl", text, ("url", "version", *_SIMPLE))
+    for operation in OPERATIONS:
+        for path in operation.paths():
+            described = _described(operation, path)
+            found[f"/fhir{path}"] = {"parameters": [logical], **described} if "{id}" in path else described
     return found
 
 
-def _applying(name: str, text: str, simple: Sequence[str]) -> dict[str, Any]:
-    """Return the two ways of an `$apply`: simple parameters in the query, or a Parameters resource."""
-    query = [_parameter(parameter, {"type": "string"}, place="query") for parameter in simple]
+def _described(operation: Operation, path: str) -> dict[str, Any]:
+    """Return the two ways of an operation: simple parameters in the query, or a Parameters resource."""
+    left_out = _NAMING if "{id}" in path else frozenset()
+    query = [
+        _parameter(parameter.name, {"type": "string"}, place="query")
+        for parameter in operation.parameters
+        if parameter.type in _SIMPLE and parameter.name not in left_out
+    ]
+    name = operation.id if "{id}" in path else f"{operation.id}-by-url"
     return {
-        "get": {**_operation(f"{name}Get", text, 200, "Resource"), "parameters": query},
-        "post": _operation(name, text, 200, "Resource", "Parameters"),
+        "get": {**_operation(f"{name}-get", operation.title, 200, "Resource"), "parameters": query},
+        "post": _operation(name, operation.title, 200, "Resource", "Parameters"),
     }
 
 
