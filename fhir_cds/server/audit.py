@@ -1,6 +1,7 @@
 """Answers on their way to the store: written in batches by one thread, so that no caller waits for the disk.
 
-What is in the queue when the process is killed is lost (less than a second of answers); feedback does not go this way.
+A batch is what comes within `LINGER` seconds, so that one synced commit serves many answers. What is in the queue when
+the process is killed is lost (less than a second of answers); feedback does not go this way.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Final
 from fhir_cds.server.store import Answer, Store, StoreError
 
 CAPACITY: Final = 10_000
-_BATCH: Final = 200
+LINGER: Final = 0.25
+_BATCH: Final = 500
 
 log: Final = logging.getLogger("fhir_cds.server.audit")
 
@@ -23,7 +25,8 @@ class Audit:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._queue: queue.Queue[Answer | None] = queue.Queue(CAPACITY)
+        self._queue: queue.Queue[Answer] = queue.Queue(CAPACITY)
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fhir-cds-audit", daemon=True)
         self._thread.start()
 
@@ -36,19 +39,18 @@ class Audit:
 
     def close(self) -> None:
         """Write everything queued and stop."""
-        self._queue.put(None)
+        self._closing.set()
         self._thread.join(timeout=30)
 
     def _run(self) -> None:
-        """Write batches until told to stop."""
-        open_for_more = True
-        while open_for_more:
-            batch = [self._queue.get()]
-            while len(batch) < _BATCH and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-            open_for_more = None not in batch
-            answers = [answer for answer in batch if answer is not None]
-            try:
-                self._store.keep(answers)
-            except StoreError as error:
-                log.exception("answers were not kept", extra={"items": len(answers), "error": error.message})
+        """Write what is queued every now and then, until told to stop and nothing is left."""
+        while not self._closing.wait(LINGER) or not self._queue.empty():
+            while not self._queue.empty():
+                self._write([self._queue.get_nowait() for _ in range(min(_BATCH, self._queue.qsize()))])
+
+    def _write(self, answers: list[Answer]) -> None:
+        """Write one batch; what the store does not take is logged as lost."""
+        try:
+            self._store.keep(answers)
+        except StoreError as error:
+            log.exception("answers were not kept", extra={"items": len(answers), "error": error.message})

@@ -30,6 +30,9 @@ from fhir_cds.server.state import Loaded, State, loaded, state
 from fhir_cds.server.store import Answer, patient_hash
 from fhir_cds.server.trust import Caller
 
+AT_ONCE: Final = 500
+"""Up to so many resources are evaluated in a few milliseconds: less than a thread would wait for the interpreter."""
+
 log: Final = logging.getLogger("fhir_cds.server.cds_hooks")
 
 
@@ -60,7 +63,7 @@ async def call(request: Request) -> Response:
     context = contexts.check(message.hook, message.context)
     record = await _record(request, content, offer, message, context)
     question = Question(offer, record, service.now(), context, str(message.hook_instance))
-    advice = await asyncio.to_thread(advise, content, question, service.settings.smart_app_url)
+    advice = await _advice(content, question, service.settings.smart_app_url)
     _note(service, caller, question, advice, round((time.perf_counter() - started) * 1000))
     return json_response(advice.response.json_object(), headers={"Cache-Control": "no-store"})
 
@@ -79,6 +82,13 @@ async def feedback(request: Request) -> Response:
         service.metrics.feedback.labels(item.outcome).inc()
     log.info("feedback", extra={"service": name, "issuer": caller.iss, "items": len(message.feedback), "new": new})
     return json_response({})
+
+
+async def _advice(content: Loaded, question: Question, app_url: str | None) -> Advice:
+    """Return the advice; a large record is worked on in a thread, so that other calls are not held up."""
+    if len(question.record.resources) <= AT_ONCE:
+        return advise(content, question, app_url)
+    return await asyncio.to_thread(advise, content, question, app_url)
 
 
 def _by_hook(offered: Sequence[Offer], hook: str) -> Offer:

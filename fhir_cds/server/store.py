@@ -204,8 +204,8 @@ class Store:
         dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
         new = 0
         for table, rows in batches:
-            for row in rows:
-                new += connection.execute(dialect.insert(table).values(row).on_conflict_do_nothing()).rowcount
+            if rows:  # one statement for all of them: a statement a row costs a hundred times as much
+                new += connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows).rowcount
         return new
 
     def _write(self, work: Any) -> int:

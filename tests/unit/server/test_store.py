@@ -134,3 +134,37 @@ def test_audit_writes_in_the_background(store: Store) -> None:
         audit(answer(number))
     audit.close()
     assert store.counts()[0].shown == 5
+
+
+def test_audit_commits_many_answers_at_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers that come together go to the store together, in batches that are not too large."""
+    sizes: list[int] = []
+    monkeypatch.setattr(store, "keep", lambda answers: sizes.append(len(answers)))
+    audit = Audit(store)
+    for number in range(1200):
+        audit(answer(number))
+    audit.close()
+    assert sum(sizes) == 1200
+    assert len(sizes) < 20
+    assert max(sizes) <= 500
+
+
+def test_audit_goes_on_after_a_fault(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Answers that the store does not take are logged as lost; the next ones are kept."""
+    keep = store.keep
+    faults = [StoreError("full")]
+
+    def once(answers: list[Answer]) -> None:
+        if faults:
+            raise faults.pop()
+        keep(answers)
+
+    monkeypatch.setattr(store, "keep", once)
+    audit = Audit(store)
+    for number in range(501):
+        audit(answer(number))
+    audit.close()
+    assert "answers were not kept" in caplog.text
+    assert 0 < store.counts()[0].shown < 501
