@@ -49,7 +49,9 @@ def _line(item: Item) -> str:
 def _facts(facts: Facts, reasons: Iterable[Reason]) -> str:
     """Return the facts as a list, each on as few lines as the reader's window allows; "" when there are none."""
     named = (reason for reason in reasons if reason.fact is not None)
-    return markdown.bullets(f"{name} — {' · '.join(filter(None, rest))}" for name, *rest in facts.rows(named))
+    return markdown.bullets(
+        f"{name} — {' · '.join(dict.fromkeys(filter(None, rest)))}" for name, *rest in facts.rows(named)
+    )
 
 
 def missing(decision: Decision) -> list[tuple[str, list[str]]]:
