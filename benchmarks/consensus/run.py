@@ -33,10 +33,10 @@ from fhir_cds.fhir import codec
 from fhir_cds.knowledge.load import content_roots, load
 from fhir_cds.reasoning import plans
 from fhir_cds.reasoning.apply import instant
-from fhir_cds.reasoning.conditions import APPLICABILITY
 from fhir_cds.reasoning.engine import Engine
 from fhir_cds.reasoning.expressions import Define
 from fhir_cds.reasoning.outcomes import outcomes
+from fhir_cds.reasoning.plans import APPLICABILITY
 from fhir_cds.server.state import settle
 from fhir_cds.terminology import local
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fhir_cds.fhir import ids
-from fhir_cds.reasoning import activity, conditions, dynamic, goals, inputs, participants, plans
+from fhir_cds.reasoning import activity, conditions, dynamic, goals, inputs, layout, participants, plans
+from fhir_cds.reasoning.layout import Laid
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Outcome, Verdict
-from fhir_cds.reasoning.plans import Placed
 from fhir_cds.reasoning.session import Session
 
 PERTAINS_TO_GOAL: Final = "http://hl7.org/fhir/StructureDefinition/resource-pertainsToGoal"
@@ -37,9 +37,10 @@ _NOTHING: Final = _Defined()
 
 def apply_plan(session: Session, plan: Json) -> Applied:
     """Return `plan` applied to the session's patient; its issues are those of its own level (ER-02)."""
-    inner = session.within(plans.canonical(plan))
-    made = goals.goals(inner, plan)
-    actions = apply_actions(inner, plan, plan, plans.placed(plan.get("action"), "PlanDefinition"))
+    laid = session.engine.layout(plan)
+    inner = session.within(laid.canonical)
+    made = goals.goals(inner, plan) if "goal" in plan else ()
+    actions = apply_actions(inner, plan, laid.actions, first_only=laid.first_only)
     context = session.context
     named = {
         "encounter": context.encounter,
@@ -60,19 +61,20 @@ def apply_plan(session: Session, plan: Json) -> Applied:
     )
 
 
-def apply_actions(session: Session, plan: Json, group: Json, items: Iterable[Placed]) -> tuple[AppliedAction, ...]:
-    """Return the actions of one level; `group` (a plan or action) says whether all or the first applicable apply."""
-    first_only = conditions.behaviour(group) == "any"
+def apply_actions(
+    session: Session, plan: Json, items: Iterable[Laid], *, first_only: bool
+) -> tuple[AppliedAction, ...]:
+    """Return the actions of one level; `first_only`: the first that applies ends it."""
     decided: Outcome | None = None
     result: list[AppliedAction] = []
-    for path, action in items:
+    for laid in items:
         if decided is not None:
-            result.append(_pruned(plan, action, path, decided))
+            result.append(_pruned(laid, decided))
             continue
-        applied = _apply(session, plan, action, path)
+        applied = _apply(session, plan, laid)
         result.append(applied)
         if first_only:
-            decided = _what_follows(applied.outcome, plan, path)
+            decided = _what_follows(applied.outcome, plan, laid.path)
     return tuple(result)
 
 
@@ -89,23 +91,32 @@ def _what_follows(outcome: Outcome, plan: Json, path: str) -> Outcome | None:
     return Outcome(Verdict.UNKNOWN, missing=outcome.missing, issues=(issue,))
 
 
-def _pruned(plan: Json, action: Json, path: str, outcome: Outcome) -> AppliedAction:
-    return AppliedAction(plans.action_id(action, path), path, action, dict(action), outcome)
+def _pruned(laid: Laid, outcome: Outcome) -> AppliedAction:
+    return AppliedAction(laid.id, laid.path, laid.action, laid.action, outcome)
 
 
-def _apply(session: Session, plan: Json, action: Json, path: str) -> AppliedAction:
-    outcome = conditions.applicability(session, plan, action, path)
+def _outcome(session: Session, plan: Json, laid: Laid) -> Outcome:
+    if laid.define is not None:
+        return conditions.of_define(session, plan, laid.define, f"{laid.path}.condition[0]")
+    return conditions.applicability(session, plan, laid.action, laid.path) if laid.conditional else conditions.ALWAYS
+
+
+def _apply(session: Session, plan: Json, laid: Laid) -> AppliedAction:
+    outcome = _outcome(session, plan, laid)
     if outcome.verdict is not Verdict.APPLICABLE:
-        return _pruned(plan, action, path, outcome)
-    below = action.get("action")
-    children = apply_actions(session, plan, action, plans.placed(below, path)) if below else ()
-    defined = _defined(session, plan, action, path)
+        return _pruned(laid, outcome)
+    action, path = laid.action, laid.path
+    children = apply_actions(session, plan, laid.below, first_only=laid.first_only) if laid.below else ()
+    if laid.values is not None:
+        nested = _nested(session, plan, laid.definition, path) if laid.definition is not None else None
+        return AppliedAction(laid.id, path, action, laid.values, outcome, children, None, nested)
+    defined = _defined(session, plan, laid)
     target = dynamic.Target(_values(session, action, defined), defined.resource)
     if defined.definition is not None and defined.resource is not None:
         target = dynamic.apply(session, defined.definition, defined.definition, target, "ActivityDefinition")
     target = dynamic.apply(session, plan, action, target, path)
     return AppliedAction(
-        id=plans.action_id(action, path),
+        id=laid.id,
         path=path,
         definition=action,
         values=target.action,
@@ -117,14 +128,8 @@ def _apply(session: Session, plan: Json, action: Json, path: str) -> AppliedActi
 
 
 def _values(session: Session, action: Json, defined: _Defined) -> dict[str, Any]:
-    """Return the produced action before its dynamic values; title and description default to the definition's."""
-    values = dict(action)
-    for name in ("title", "description"):
-        if name not in values and defined.definition is not None and name in defined.definition:
-            values[name] = defined.definition[name]
-    documentation = activity.documentation(action, defined.definition)
-    if documentation:
-        values["documentation"] = documentation
+    """Return the produced action before its dynamic values."""
+    values = layout.produced(action, defined.definition)
     if action.get("participant"):
         values["participant"] = list(participants.performers(session, action["participant"]).references)
         if not values["participant"]:
@@ -147,15 +152,15 @@ def _with_goals(session: Session, plan: Json, action: Json, resource: dict[str, 
     return {**resource, "extension": [*resource.get("extension", ()), *links]} if links else resource
 
 
-def _defined(session: Session, plan: Json, action: Json, path: str) -> _Defined:
+def _defined(session: Session, plan: Json, laid: Laid) -> _Defined:
     """Return what the action's definition comes to (DF-01 .. DF-06)."""
+    action, path, definition = laid.action, laid.path, laid.definition
     uri = action.get("definitionUri")
     if uri is not None:
         return _Defined(reference={"reference": uri})
     canonical = action.get("definitionCanonical")
     if canonical is None:
         return _NOTHING
-    definition = _resolve(session, plan, str(canonical))
     if definition is None:
         text = f"the definition {canonical} is not in the content"
         _issue(session, "not-found", text, plan, f"{path}.definitionCanonical")
@@ -170,12 +175,6 @@ def _defined(session: Session, plan: Json, action: Json, path: str) -> _Defined:
     if kind == "Questionnaire" and session.context.collect_tasks:
         return _Defined(definition, _collect(session, plan, definition, reference, path))
     return _Defined(definition, reference=reference)
-
-
-def _resolve(session: Session, plan: Json, canonical: str) -> Json | None:
-    if canonical.startswith("#"):
-        return next((item for item in plan.get("contained", ()) if item.get("id") == canonical[1:]), None)
-    return session.engine.registry.find(canonical)
 
 
 def _reference(definition: Json, canonical: str) -> str:

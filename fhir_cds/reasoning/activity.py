@@ -18,7 +18,6 @@ from fhir_cds.reasoning.special import SPECIAL
 
 INSTANTIATES: Final = "http://hl7.org/fhir/StructureDefinition/workflow-instantiatesCanonical"
 _NOBODY: Final[Json] = {}
-_DOCUMENTATION: Final = "documentation"
 
 
 def realise(
@@ -57,12 +56,6 @@ def realise(
         special(source, made)
     _complete(kind, made)
     return made
-
-
-def documentation(action: Json, definition: Json | None) -> list[Any]:
-    """Return the documentation of a produced action: its own and that of its definition (DF-09)."""
-    artifacts = definition.get("relatedArtifact", ()) if definition else ()
-    return [*action.get(_DOCUMENTATION, ()), *(item for item in artifacts if item.get("type") == _DOCUMENTATION)]
 
 
 def _state(source: Sources, made: dict[str, Any]) -> None:

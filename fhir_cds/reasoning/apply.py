@@ -86,7 +86,13 @@ def apply_in(session: Session, plan: str | Json) -> Applied:
     context = session.context
     if context.selected is not None:
         applied = selection.select_actions(applied, context.selected, context.documented)
-    return tree.map_plans(applied, lambda one: related.resolve(one, context.starts))
+    return tree.map_plans(applied, lambda one: _resolved(session, one))
+
+
+def _resolved(session: Session, applied: Applied) -> Applied:
+    """Return one plan with its relations as dates, where it has any."""
+    starts = session.context.starts
+    return related.resolve(applied, starts) if starts or session.engine.layout(applied.plan).related else applied
 
 
 def apply_activity(

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from fhir_cds.errors import ContentError, EvaluationError, FhirCdsError
 from fhir_cds.reasoning import inputs, plans
 from fhir_cds.reasoning.expressions import Define
-from fhir_cds.reasoning.outcome import Json, Outcome, Reason, Verdict
+from fhir_cds.reasoning.outcome import Json, Later, Outcome, Reason, Verdict
 from fhir_cds.reasoning.session import Session
 
-APPLICABILITY: Final = "applicability"
-_ALTERNATIVES: Final = ("cqf-alternativeExpression", "us-ph-alternative-expression-extension")
 _STRENGTH: Final = (Verdict.FAILED, Verdict.NOT_APPLICABLE, Verdict.UNKNOWN, Verdict.APPLICABLE)
 _VERDICTS: Final = {True: Verdict.APPLICABLE, False: Verdict.NOT_APPLICABLE, None: Verdict.UNKNOWN}
 
@@ -59,9 +58,19 @@ def applicability(session: Session, plan: Json, action: Json, path: str) -> Outc
         [
             _condition(place, condition, f"{path}.condition[{index}]")
             for index, condition in enumerate(listed)
-            if condition.get("kind") == APPLICABILITY
+            if condition.get("kind") == plans.APPLICABILITY
         ]
     )
+
+
+def of_define(session: Session, plan: Json, define: Define, path: str) -> Outcome:
+    """Return what the define of an action's only condition (at `path` of `plan`) says, with its grounds."""
+    try:
+        value = session.evaluation.value(define.library, define.name)
+        verdict = _VERDICTS[_boolean(value, single=True)]
+    except (ContentError, EvaluationError) as error:
+        return _failed(error, plan, path)
+    return _grounded(session, plan, verdict, define, path)
 
 
 def conjunction(outcomes: Iterable[Outcome]) -> Outcome:
@@ -81,19 +90,6 @@ def conjunction(outcomes: Iterable[Outcome]) -> Outcome:
     )
 
 
-def behaviour(element: Json) -> str:
-    """Return `any` or `all` (the default) of a group, from R5's element or the R4 extension (CO-08)."""
-    value = element.get("applicabilityBehavior") or plans.extension_value(element, "cqf-applicabilityBehavior")
-    code = value if isinstance(value, str) else _code(value)
-    return "any" if code == "any" else "all"
-
-
-def _code(value: object) -> object:
-    if isinstance(value, dict):
-        return value.get("code") or next((coding.get("code") for coding in value.get("coding", ())), None)
-    return None
-
-
 def _condition(place: _Place, condition: Json, path: str) -> Outcome:
     session, plan = place.session, place.plan
     expression = condition.get("expression")
@@ -107,10 +103,10 @@ def _condition(place: _Place, condition: Json, path: str) -> Outcome:
         fault = error
     except EvaluationError as error:
         return _failed(error, plan, path)
-    alternative = _alternative(condition, expression)
-    if alternative is not None and (answer is None or answer.value is None):
+    other = plans.alternative(condition, expression)
+    if other is not None and (answer is None or answer.value is None):
         try:
-            answer, fault = _answer(place, alternative), None
+            answer, fault = _answer(place, other), None
         except (ContentError, EvaluationError) as error:
             return _failed(fault or error, plan, path)
     if answer is None or fault is not None:
@@ -122,13 +118,21 @@ def _outcome(session: Session, plan: Json, answer: _Answer, path: str) -> Outcom
     verdict = _VERDICTS[answer.value]
     if answer.define is None:
         return Outcome(verdict)
-    missing = session.explainer.missing(answer.define) if verdict is Verdict.UNKNOWN else ()
-    because = session.explainer.because(answer.define)
-    issues = tuple(
-        plans.content_issue("warning", error.code, f"not needed for the outcome, but failed: {error}", plan, path)
-        for error in session.explainer.failures(answer.define)
-    )
-    return Outcome(verdict, missing, because, issues)
+    return _grounded(session, plan, verdict, answer.define, path)
+
+
+def _grounded(session: Session, plan: Json, verdict: Verdict, define: Define, path: str) -> Outcome:
+    """Return an outcome with its grounds, all but the missing facts worked out when asked for."""
+    explainer = session.explainer
+    missing = explainer.missing(define) if verdict is Verdict.UNKNOWN else ()
+
+    def issues() -> tuple[Json, ...]:
+        return tuple(
+            plans.content_issue("warning", error.code, f"not needed for the outcome, but failed: {error}", plan, path)
+            for error in explainer.failures(define)
+        )
+
+    return Outcome(verdict, missing, Later(partial(explainer.because, define)), Later(issues))
 
 
 def _answer(place: _Place, expression: Json) -> _Answer:
@@ -147,16 +151,6 @@ def _boolean(value: Any, *, single: bool) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
     raise ContentError(f"the condition gave {type(value).__name__}, a Boolean is expected")
-
-
-def _alternative(condition: Json, expression: Json) -> Json | None:
-    """Return the expression to take when the first has no value (CO-06): on the expression or on its condition."""
-    for element in (expression, condition):
-        for name in _ALTERNATIVES if "extension" in element else ():
-            found = plans.extension_value(element, name)
-            if isinstance(found, dict):
-                return found
-    return None
 
 
 def _failed(error: FhirCdsError, plan: Json, path: str) -> Outcome:

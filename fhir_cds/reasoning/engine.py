@@ -14,8 +14,9 @@ from fhir_cds.errors import ContentError, NotFoundError
 from fhir_cds.knowledge.load import Knowledge
 from fhir_cds.knowledge.registry import Registry
 from fhir_cds.reasoning import check, expressions, plans
-from fhir_cds.reasoning.expressions import Meaning
+from fhir_cds.reasoning.expressions import Define, Meaning
 from fhir_cds.reasoning.graph import Graph, graph
+from fhir_cds.reasoning.layout import Layout, layout
 from fhir_cds.reasoning.logic import NoLogic, Program
 from fhir_cds.reasoning.outcome import Json
 from fhir_cds.terminology import local
@@ -51,6 +52,7 @@ class Engine:
     recommendations: tuple[Recommendation, ...]
     code_sets: CodeSets
     _meanings: Mapping[tuple[int, int], Meaning]
+    _layouts: Mapping[int, Layout]
 
     @classmethod
     def load(cls, knowledge: Knowledge, *, strict: bool = True) -> Engine:
@@ -76,7 +78,10 @@ class Engine:
         sets = local.code_sets(registry) if code_sets is None else code_sets
         names = frozenset(name for library in program.libraries for name in library.parameters)
         known = MappingProxyType(dict(_meanings(registry)))
-        return cls(registry, program, nodes, names, recommendations(registry), sets, known)
+        layouts = MappingProxyType(
+            {id(plan): _layout(plan, registry, nodes) for plan in registry.by_type("PlanDefinition")}
+        )
+        return cls(registry, program, nodes, names, recommendations(registry), sets, known, layouts)
 
     def plan(self, name: str) -> Json:
         """Return a PlanDefinition by id or canonical; raises NotFoundError that names it."""
@@ -97,6 +102,11 @@ class Engine:
         found = self._meanings.get((id(expression), id(definition)))
         return expressions.meaning(expression, definition, self.registry) if found is None else found
 
+    def layout(self, plan: Json) -> Layout:
+        """Return a plan, in the content or not, laid out for applying."""
+        found = self._layouts.get(id(plan))
+        return _layout(plan, self.registry, self.graph) if found is None else found
+
     def evaluate(self, resources: Sequence[Json], now: str, parameters: Mapping[Any, Any]) -> Any:
         """Return the evaluation of one patient; `parameters` that no library declares are left out."""
         declared = {
@@ -114,6 +124,17 @@ def _meanings(registry: Registry) -> Iterator[tuple[tuple[int, int], Meaning]]:
             for _, expression in check.named_expressions(definition):
                 with suppress(ContentError):  # for plans that are applied in spite of their faults
                     yield (id(expression), id(definition)), expressions.meaning(expression, definition, registry)
+
+
+def _layout(plan: Json, registry: Registry, nodes: Graph) -> Layout:
+    def known(expression: Json, definition: Json) -> Define | None:
+        try:
+            found = expressions.meaning(expression, definition, registry)
+        except ContentError:
+            return None
+        return found if isinstance(found, Define) and found in nodes else None
+
+    return layout(plan, registry, known)
 
 
 def recommendations(registry: Registry) -> tuple[Recommendation, ...]:

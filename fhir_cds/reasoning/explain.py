@@ -6,8 +6,8 @@ that, once recorded, could decide it. A define that is false or true is not ente
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, overload
+from collections.abc import Iterator
+from typing import Any, Final
 
 from fhir_cds import cql
 from fhir_cds.errors import EvaluationError
@@ -53,12 +53,8 @@ class Explainer:
             self._missing[node.index] = found
         return found
 
-    def because(self, start: Define) -> Reasons:
+    def because(self, start: Define) -> tuple[Reason, ...]:
         """Return the decisions and the facts with a value on which `start` rests, `start` first, then as named."""
-        return Reasons(self, start)
-
-    def reasons(self, start: Define) -> tuple[Reason, ...]:
-        """Return what `because` holds."""
         reasons = self._reasons
         return tuple(
             [
@@ -112,44 +108,6 @@ class Explainer:
                 value, self._errors[node.index] = None, error
             self._values[node.index] = value
         return value
-
-
-class Reasons(Sequence[Reason]):
-    """The reasons of an outcome, worked out when somebody looks: most outcomes say no, and nobody asks them why."""
-
-    __slots__ = ("_explainer", "_made", "_start")
-
-    def __init__(self, explainer: Explainer, start: Define) -> None:
-        self._explainer = explainer
-        self._start = start
-        self._made: tuple[Reason, ...] | None = None
-
-    def _all(self) -> tuple[Reason, ...]:
-        if self._made is None:
-            self._made = self._explainer.reasons(self._start)
-        return self._made
-
-    @overload
-    def __getitem__(self, index: int) -> Reason: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Reason, ...]: ...
-    def __getitem__(self, index: int | slice) -> Reason | tuple[Reason, ...]:
-        return self._all()[index]
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def __iter__(self) -> Iterator[Reason]:
-        return iter(self._all())
-
-    def __eq__(self, other: object) -> bool:
-        return self._all() == tuple(other) if isinstance(other, Reasons | tuple) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._all())
-
-    def __repr__(self) -> str:
-        return repr(self._all())
 
 
 def tree(explainer: Explainer, start: Define) -> str:

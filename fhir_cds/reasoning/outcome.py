@@ -5,13 +5,51 @@ Every consumer handles all four: `Outcome` is what `$apply`, cards, CarePlan, `o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar, overload
 
 Json = Mapping[str, Any]
+T = TypeVar("T")
+
+
+class Later(Sequence[T]):
+    """Grounds that are worked out when somebody looks: most outcomes say no, and nobody asks them why."""
+
+    __slots__ = ("_found", "_make")
+
+    def __init__(self, make: Callable[[], tuple[T, ...]]) -> None:
+        self._make = make
+        self._found: tuple[T, ...] | None = None
+
+    def _all(self) -> tuple[T, ...]:
+        if self._found is None:
+            self._found = self._make()
+        return self._found
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[T, ...]: ...
+    def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
+        return self._all()[index]
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._all())
+
+    def __eq__(self, other: object) -> bool:
+        return self._all() == tuple(other) if isinstance(other, Later | tuple) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._all())
+
+    def __repr__(self) -> str:
+        return repr(self._all())
 
 
 class Verdict(StrEnum):
@@ -39,12 +77,12 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Verdict with its grounds: missing fact ids when unknown, issues (OperationOutcome.issue) when failed."""
+    """Verdict with its grounds: missing fact ids when unknown, issues (OperationOutcome.issue) of what failed."""
 
     verdict: Verdict
     missing: tuple[str, ...] = ()
     because: Sequence[Reason] = ()
-    issues: tuple[Json, ...] = ()
+    issues: Sequence[Json] = ()
 
 
 @dataclass(frozen=True, slots=True)

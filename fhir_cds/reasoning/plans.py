@@ -9,6 +9,10 @@ from fhir_cds.fhir import issues
 from fhir_cds.reasoning.outcome import Json
 
 DEFINITIONS: Final = ("definitionCanonical", "definitionUri")
+APPLICABILITY: Final = "applicability"
+"""Kind of the conditions that decide."""
+
+_ALTERNATIVES: Final = ("cqf-alternativeExpression", "us-ph-alternative-expression-extension")
 RULE: Final = "eca-rule"
 """Plan type of one recommendation (http://terminology.hl7.org/CodeSystem/plan-definition-type)."""
 
@@ -68,6 +72,29 @@ def extension_value(element: Json, name: str) -> Any:
     """Return the value[x] of the first such extension, whatever its type; None when there is none."""
     found = extension(element, name)
     return next((value for key, value in found.items() if key.startswith("value")), None) if found else None
+
+
+def behaviour(element: Json) -> str:
+    """Return `any` or `all` (the default) of a group, from R5's element or the R4 extension (CO-08)."""
+    value = element.get("applicabilityBehavior") or extension_value(element, "cqf-applicabilityBehavior")
+    code = value if isinstance(value, str) else _code(value)
+    return "any" if code == "any" else "all"
+
+
+def _code(value: object) -> object:
+    if isinstance(value, dict):
+        return value.get("code") or next((coding.get("code") for coding in value.get("coding", ())), None)
+    return None
+
+
+def alternative(condition: Json, expression: Json) -> Json | None:
+    """Return the expression to take when the first has no value (CO-06): on the expression or on its condition."""
+    for element in (expression, condition):
+        for name in _ALTERNATIVES if "extension" in element else ():
+            found = extension_value(element, name)
+            if isinstance(found, dict):
+                return found
+    return None
 
 
 def canonical(resource: Json) -> str:
