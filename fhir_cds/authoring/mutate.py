@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import groupby
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from fhir_cds.authoring import helpers, runner
 from fhir_cds.authoring.cases import Case
@@ -15,7 +17,8 @@ from fhir_cds.authoring.elm_form import definitions
 from fhir_cds.authoring.elm_graph import Logic, Name
 from fhir_cds.authoring.lint.logic import library_of, named
 from fhir_cds.authoring.lint.view import Content, Json, actions, read
-from fhir_cds.authoring.mutants import Mutant, applied, borrow, mutants
+from fhir_cds.authoring.mutants import Mutant, mutants
+from fhir_cds.authoring.schemata import armed, switched
 from fhir_cds.cql import Program
 from fhir_cds.data.record import PatientRecord
 from fhir_cds.errors import ContentError
@@ -28,6 +31,7 @@ CAUGHT: Final = "caught"
 SURVIVED: Final = "survived"
 STILLBORN: Final = "stillborn"
 UNREACHED: Final = "unreached"
+BATCH: Final = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,47 +46,49 @@ class Fate:
     end: str
     by: str = ""
 
+    @property
+    def alive(self) -> bool:
+        """Say whether no case noticed it."""
+        return self.end in {SURVIVED, UNREACHED}
+
 
 @dataclass(slots=True)
 class Bench:
-    """Content and cases made ready for many runs; `kills` remembers which cases catch most, to try them first."""
+    """Content and cases made ready for many runs; `kills` counts which cases catch, by define, to try them first."""
 
     sound: Engine
     code_sets: Mapping[str, frozenset[tuple[str, str]]]
     content: Content
-    cases: tuple[Case, ...]
-    needs: Mapping[str, frozenset[Name]]
+    reaching: Mapping[Name, tuple[Case, ...]]
     records: Mapping[str, PatientRecord]
-    kills: Counter[str] = field(default_factory=Counter)
+    kills: dict[Name, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
-    @property
-    def logic(self) -> Logic:
-        """All statements of the content."""
-        return self.content.logic
-
-    def fate(self, mutant: Mutant) -> Fate:
-        """Return what becomes of a mutant."""
-        reaching = [case for case in self.cases if mutant.define in self.needs[_key(case)]]
-        if not reaching:
-            return Fate(mutant, UNREACHED)
-        reaching.sort(key=lambda case: (-self.kills[_key(case)], len(self.needs[_key(case)])))
+    def fates(self, batch: Sequence[Mutant]) -> list[Fate]:
+        """Return what becomes of each mutant of a batch; where one does not compile, the batch is halved."""
         try:
-            engine = self.engine(mutant, reaching)
+            engine = self.engine(batch)
         except ContentError:
-            return Fate(mutant, STILLBORN)
-        for case in reaching:
-            if not runner.run(engine, case, self.records[_key(case)]).passed:
-                self.kills[_key(case)] += 1
-                return Fate(mutant, CAUGHT, _key(case))
-        return Fate(mutant, SURVIVED)
+            if len(batch) == 1:
+                return [Fate(batch[0], STILLBORN)]
+            half = len(batch) // 2
+            return [*self.fates(batch[:half]), *self.fates(batch[half:])]
+        return [self._fate(engine, mutant, switched(batch, number)) for number, mutant in enumerate(batch)]
 
-    def engine(self, mutant: Mutant, cases: Iterable[Case]) -> Engine:
-        """Return the engine with a mutant in it, of the defines alone that these cases need (compiles faster)."""
-        needed = frozenset(name for case in cases for name in self.needs[_key(case)])
-        documents = dict(self.logic.documents)
-        documents[mutant.define.library] = applied(documents[mutant.define.library], mutant)
-        program = Program.load([_pruned(document, needed) for document in documents.values()], self.code_sets)
-        return replace(self.sound, program=program, graph=graph(program.libraries))
+    def _fate(self, engine: Engine, mutant: Mutant, switches: Mapping[str, int]) -> Fate:
+        kills = self.kills[mutant.define]
+        cases = self.reaching.get(mutant.define, ())
+        for case in sorted(cases, key=lambda case: -kills[key(case)]):
+            if not runner.run(engine, case, self.records[key(case)], switches).passed:
+                kills[key(case)] += 1
+                return Fate(mutant, CAUGHT, key(case))
+        return Fate(mutant, SURVIVED if cases else UNREACHED)
+
+    def engine(self, batch: Sequence[Mutant]) -> Engine:
+        """Return the engine with a batch of mutants in it."""
+        documents = armed(self.content.logic.documents, batch)
+        program = Program.load(documents.values(), self.code_sets)
+        names = frozenset(name for library in program.libraries for name in library.parameters)
+        return replace(self.sound, program=program, graph=graph(program.libraries), parameters=names)
 
 
 def bench(root: Path) -> Bench:
@@ -93,9 +99,24 @@ def bench(root: Path) -> Bench:
     if failing or content.broken:
         raise ContentError(f"cases must pass before mutants are tried: {', '.join(failing) or 'unreadable case'}")
     plans = {str(file.document.get("id")): file.document for file in content.of("PlanDefinition")}
-    needs = {_key(case): needed(content.logic, plans, case) for case in content.cases}
-    records = {_key(case): runner.record(sound, case) for case in content.cases}
-    return Bench(sound, local.code_sets(knowledge.registry), content, content.cases, needs, records)
+    needs = [(case, needed(content.logic, plans, case)) for case in content.cases]
+    reaching: dict[Name, list[Case]] = defaultdict(list)
+    for case, names in sorted(needs, key=lambda pair: len(pair[1])):
+        for name in names:
+            reaching[name].append(case)
+    for name in _parameters(content.logic):
+        reaching[name] = [case for case, _ in needs]
+    records = {key(case): runner.record(sound, case) for case in content.cases}
+    tuples = {name: tuple(cases) for name, cases in reaching.items()}
+    return Bench(sound, local.code_sets(knowledge.registry), content, tuples, records)
+
+
+def _parameters(logic: Logic) -> list[Name]:
+    return [
+        Name(library, definition["name"])
+        for library, document in logic.documents.items()
+        for definition in definitions(document, "parameters")
+    ]
 
 
 def needed(logic: Logic, plans: Mapping[str, Json], case: Case) -> frozenset[Name]:
@@ -117,20 +138,13 @@ def _own(plan: Json, *, schedule: bool) -> list[Name]:
     return [name for action in tops for _, name in named({**plan, "action": [], "top": action.get("condition", [])})]
 
 
-def _pruned(document: Json, needed: frozenset[Name]) -> dict[str, Any]:
-    library = dict(document["library"])
-    name = library["identifier"]["id"]
-    kept = [d for d in definitions(document, "statements") if Name(name, d["name"]) in needed]
-    return {**document, "library": {**library, "statements": {"def": kept}}}
-
-
 def population(logic: Logic, wanted: Callable[[Name], bool] = lambda _: True) -> list[Mutant]:
     """Return every mutant of the defines that a reviewer wrote, define by define (FHIRHelpers is generated)."""
     return [
         mutant
         for library, document in logic.documents.items()
         if library != helpers.NAME
-        for mutant in sorted((*mutants(document), *borrow(document, logic.documents)), key=lambda each: each.overload)
+        for mutant in mutants(document, logic.documents)
         if wanted(mutant.define)
     ]
 
@@ -138,14 +152,25 @@ def population(logic: Logic, wanted: Callable[[Name], bool] = lambda _: True) ->
 def run(root: Path, chosen: Sequence[Mutant], jobs: int, tell: Callable[[Fate], None]) -> list[Fate]:
     """Return the fate of each mutant, in order; `tell` is called as they are known."""
     fates: list[Fate] = []
+    _BENCH["here"] = bench(root)
     if jobs == 1:
-        _prepare(root)
-        results: Iterable[Fate] = map(_fate, chosen)
-        fates.extend(_told(results, tell))
-    else:
-        with ProcessPoolExecutor(jobs, initializer=_prepare, initargs=(root,)) as pool:
-            fates.extend(_told(pool.map(_fate, chosen, chunksize=8), tell))
+        for batch in _batches(chosen):
+            fates.extend(_told(_fates(batch), tell))
+    else:  # a forked process has the bench already
+        with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
+            for found in pool.map(_fates, _batches(chosen)):
+                fates.extend(_told(found, tell))
     return fates
+
+
+def _batches(chosen: Sequence[Mutant]) -> list[Sequence[Mutant]]:
+    """Return the mutants in parts of one library each, whole defines together."""
+    batches: list[list[Mutant]] = []
+    for (library, _), group in groupby(chosen, key=lambda mutant: (mutant.define.library, mutant.place)):
+        if not batches or len(batches[-1]) >= BATCH or batches[-1][0].define.library != library:
+            batches.append([])
+        batches[-1].extend(group)
+    return list(batches)
 
 
 def _told(results: Iterable[Fate], tell: Callable[[Fate], None]) -> Iterable[Fate]:
@@ -155,18 +180,15 @@ def _told(results: Iterable[Fate], tell: Callable[[Fate], None]) -> Iterable[Fat
 
 
 _BENCH: dict[str, Bench] = {}
-"""The bench of this process: a pool starts its workers with nothing but a function."""
+"""The bench of this process and of those forked from it."""
 
 
-def _prepare(root: Path) -> None:
-    _BENCH["here"] = bench(root)
+def _fates(batch: Sequence[Mutant]) -> list[Fate]:
+    return _BENCH["here"].fates(batch)
 
 
-def _fate(mutant: Mutant) -> Fate:
-    return _BENCH["here"].fate(mutant)
-
-
-def _key(case: Case) -> str:
+def key(case: Case) -> str:
+    """Return how a case is named: its folder and its id."""
     return f"{case.path.parent.name}/{case.id}"
 
 

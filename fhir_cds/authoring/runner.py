@@ -24,6 +24,7 @@ from fhir_cds.terminology.local import aliases
 
 DRAFTS: Final = "Draft Orders"
 """The CQL parameter that holds the orders under review."""
+_NONE: Final[Mapping[str, Any]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +46,18 @@ def record(engine: Engine, case: Case) -> PatientRecord:
     return from_resources(case.resources, systems=aliases(engine.registry), where=case.id)
 
 
-def run(engine: Engine, case: Case, known: PatientRecord | None = None) -> Result:
+def run(
+    engine: Engine, case: Case, known: PatientRecord | None = None, parameters: Mapping[str, Any] = _NONE
+) -> Result:
     """Return the result of a case; an error that the engine raises is a difference too.
 
-    `known` is the case's record where it has been read before (content that does not change reads it the same).
+    `known` is the case's record where it has been read before (content that does not change reads it the same);
+    `parameters` are CQL parameters beside its draft orders.
     """
     why: list[str] = []
     try:
-        context = Context(parameters={DRAFTS: list(case.drafts)} if case.drafts else {})
+        drafts = {DRAFTS: list(case.drafts)} if case.drafts else {}
+        context = Context(parameters={**drafts, **parameters})
         session = begin(engine, known or record(engine, case), case.now, context)
         differences = [*_outcomes(session, case, why), *_defines(session, case), *_schedule(session, case)]
     except FhirCdsError as error:

@@ -121,7 +121,28 @@ def test_mutate_lists_survivors(toy: Path, capsys: pytest.CaptureFixture[str]) -
     assert 'ToyLogic."Fever"' in printed
     assert "survived: ToyLogic.cql:17:3-17:50 GreaterOrEqual becomes Greater" in printed
     assert run([*command, "--define", "Recommendation 1 applies", "--fail-under", "99"]) == 0
-    assert "2 of 2 mutants caught (100.0 %)" in capsys.readouterr().out
+    assert "ToyLogic: 4 of 4 mutants caught (100.0 %), 0 explained, 0 not" in capsys.readouterr().out
+
+
+def test_mutate_reads_explanations(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A survivor needs an explanation with --explained; it still does not count as caught, and must not be stale."""
+    (toy / "tests/recommendations/toy-1/1-fever.yaml").unlink()
+    command = ["mutate", "--root", str(toy), "--define", "Fever", "--explained"]
+    assert run(command) == 1
+    survivor = next(line for line in capsys.readouterr().out.splitlines() if "survived" in line)
+    change, text = "GreaterOrEqual becomes Greater", survivor.partition("becomes Greater: ")[2]
+    entry = f"[[survivor]]\ndefine = 'ToyLogic.Fever'\nchange = '{change}'\ntext = '{text}'\nreason = 'Why not.'\n"
+    explanations = toy / "tests/recommendations/survivors.toml"
+    explanations.write_text(entry)
+    assert run(command) == 0
+    printed = capsys.readouterr().out
+    assert "survived" not in printed
+    assert "1 explained, 0 not" in printed
+    assert run([*command, "--fail-under", "99"]) == 1
+    explanations.write_text(entry.replace(change, "GreaterOrEqual becomes Less"))
+    capsys.readouterr()
+    assert run(command[:-1]) == 1
+    assert "explains no survivor: ToyLogic.Fever: GreaterOrEqual becomes Less" in capsys.readouterr().out
 
 
 def test_sheet_writes_and_checks(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
