@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from fhir_cds.cards import detail, markdown, suggestions, words
-from fhir_cds.cards.decisions import Decision, Item, decisions
+from fhir_cds.cards import detail, markdown, meeting, suggestions, words
+from fhir_cds.cards.decisions import Decision, Difference, Item, decisions
 from fhir_cds.cards.facts import Facts, coded_text
 from fhir_cds.cards.messages import SUMMARY_LIMIT, Card, Coding, Link, OverrideReason, Source, Suggestion
 from fhir_cds.cards.visits import pressing, window
@@ -54,18 +54,18 @@ def _split(found: Sequence[Decision]) -> tuple[Sequence[Decision], Sequence[Deci
 
 def chosen(applied: Sequence[Applied], projection: Projection) -> tuple[Decision, ...]:
     """Return the decisions that get a card, the most pressing first; none when nothing applies or is in question."""
-    return tuple(
+    found = meeting.join(one for one in decisions(applied) if one.plan.get("url") not in projection.left_out)
+    concerned = (
         decision
-        for decision in decisions(applied)
-        if decision.plan.get("url") not in projection.left_out
-        and (not projection.about or decision.failed or decision.failures or decision.resources & projection.about)
+        for decision in meeting.shown(found)
+        if not projection.about or decision.broken or decision.resources & projection.about
     )
+    return meeting.with_differences(tuple(concerned))
 
 
 def _card(decision: Decision, projection: Projection) -> Card:
     """Return the card of one decision."""
     choices = _suggestions(decision, projection)
-    behaviour = str(next((a.get("selectionBehavior") for a in decision.plan.get("action", ())), None) or "any")
     link = _app_link(decision, projection)
     return Card(
         uuid=_uuid(decision, projection),
@@ -74,8 +74,8 @@ def _card(decision: Decision, projection: Projection) -> Card:
         indicator=decision.indicator,
         source=_source(decision),
         suggestions=tuple(choices) or None,
-        selection_behavior=suggestions.SELECTION.get(behaviour, "any") if choices else None,
-        override_reasons=projection.override_reasons or None if decision.applicable else None,
+        selection_behavior=_selection(decision, projection) if choices else None,
+        override_reasons=projection.override_reasons or None if _applicable(decision) else None,
         links=(*_links(decision), *((link,) if link else ())) or None,
     )
 
@@ -110,43 +110,81 @@ def _body(decision: Decision, projection: Projection) -> str:
 
 def _summary(decision: Decision) -> str:
     """Return what the card says in one sentence."""
-    if decision.applicable:
-        visit = pressing(decision.visits)
-        if visit is not None:
+    applicable = _applicable(decision)
+    if applicable:
+        due = pressing((part, visit) for part in decision.parts if part.applicable for visit in part.visits)
+        if due is not None:
+            part, visit = due
             return words.DUE_SUMMARY.format(
-                subject=decision.title,
+                subject=part.title,
                 status=words.VISIT_STATUS[visit.status],
                 window=window(visit),
             )
-        text = decision.applicable[0].title
-        more = len(decision.applicable) - 1
+        text = applicable[0].title
+        more = len(applicable) - 1
         return words.OTHERS.format(text=text, count=more) if more else text
-    if decision.failed or decision.failures:
+    if decision.broken:
         return words.FAILED_SUMMARY.format(subject=decision.title)
-    if decision.unknown:
-        count = len(detail.missing(decision))
+    unknown = [item for part in decision.parts for item in part.unknown]
+    if unknown:
+        count = len(detail.missing(unknown))
         template = words.MISSING_SUMMARY if count else words.UNDECIDED_SUMMARY
         return template.format(subject=decision.title, count=count)
     return words.OPEN_SUMMARY.format(subject=decision.title)
 
 
+def _applicable(decision: Decision) -> list[Item]:
+    """Return what applies in a decision and in those that joined it, the leading guideline's first."""
+    return [item for part in decision.parts for item in part.applicable]
+
+
 def _suggestions(decision: Decision, projection: Projection) -> list[Suggestion]:
-    """Return what can be accepted: the care plan of a schedule, else the orders of each recommendation."""
-    seed = f"{projection.seed}|{_key(decision)}"
+    """Return what can be accepted: the care plans of the schedules, and the orders of the other recommendations.
+
+    Where several guidelines date the follow-up, the leading one's care plan is the recommended one.
+    """
     chosen: list[Suggestion] = []
     covered: set[str] = set()
-    for plan in projection.careplans:
-        urls = {str(url).partition("|")[0] for url in plan.get("instantiatesCanonical", ())}
-        owners = [item for item in decision.applicable if item.plan.get("url") in urls]
-        if owners:
-            covered |= {str(item.plan["url"]) for item in owners}
-            label = words.ACCEPT_SCHEDULE.format(text=owners[0].title)
-            chosen.append(suggestions.suggestion(seed, label, [plan], recommended=True))
-    for item in decision.applicable:
-        created = list(suggestions.resources(item.action)) if item.plan.get("url") not in covered else []
-        if created:
-            chosen += _orders(item, created, seed)
+    for part in decision.parts:
+        seed = f"{projection.seed}|{_key(part)}"
+        for plan in projection.careplans:
+            owners = [item for item in part.applicable if item.plan.get("url") in _instantiated(plan)]
+            if owners:
+                label = words.ACCEPT_SCHEDULE.format(text=owners[0].title)
+                noted = _noted(plan, owners[0], decision.differences)
+                chosen.append(suggestions.suggestion(seed, label, [noted], recommended=not covered))
+                covered |= {str(item.plan["url"]) for item in owners}
+        for item in part.applicable:
+            created = list(suggestions.resources(item.action)) if item.plan.get("url") not in covered else []
+            if created:
+                chosen += _orders(item, created, seed)
     return chosen
+
+
+def _selection(decision: Decision, projection: Projection) -> suggestions.SelectionBehavior:
+    """Return how many suggestions may be accepted: one where several guidelines date the same follow-up."""
+    owned = {item.plan.get("url") for item in _applicable(decision)}
+    dated = [plan for plan in projection.careplans if owned & _instantiated(plan)]
+    if len(dated) > 1:
+        return "at-most-one"
+    behaviour = next((action.get("selectionBehavior") for action in decision.plan.get("action", ())), None)
+    return suggestions.SELECTION.get(str(behaviour), "any")
+
+
+def _instantiated(careplan: Json) -> set[str]:
+    """Return the urls of the definitions that a care plan follows."""
+    return {str(url).partition("|")[0] for url in careplan.get("instantiatesCanonical", ())}
+
+
+def _noted(careplan: Json, owner: Item, differences: Sequence[Difference]) -> Json:
+    """Return the care plan with a note of which recommendation it follows where another one differs, and why."""
+    notes = []
+    for difference in differences:
+        others = [side.evidence.name for side in difference.sides if side.plan is not owner.plan]
+        if len(others) < len(difference.sides):
+            text = words.FOLLOWS.format(own=owner.evidence.name, others="; ".join(others), text=difference.said)
+            notes.append({"text": text})
+    return {**careplan, "note": [*careplan.get("note", ()), *notes]} if notes else careplan
 
 
 def _orders(item: Item, created: Sequence[Json], seed: str) -> list[Suggestion]:
@@ -167,7 +205,7 @@ def _ordered(created: Sequence[Json], item: Item) -> str:
 
 def _links(decision: Decision) -> list[Link]:
     """Return the publications behind the recommendations, each once."""
-    shown = (*decision.applicable, *decision.unknown, *decision.open_questions)
+    shown = [item for part in decision.parts for item in (*part.applicable, *part.unknown, *part.open_questions)]
     found = {
         citation.url: Link(label=citation.text, url=citation.url, type="absolute")
         for item in shown
@@ -187,7 +225,11 @@ def _app_link(decision: Decision, projection: Projection) -> Link | None:
 def _source(decision: Decision) -> Source:
     """Return the guideline the card speaks for, with its topic."""
     plan = decision.plan
-    shown = [*decision.applicable, *decision.unknown, *decision.failed, *decision.open_questions]
+    shown = (
+        item
+        for part in decision.parts
+        for item in (*part.applicable, *part.unknown, *part.failed, *part.open_questions)
+    )
     citations = [citation for item in shown for citation in item.evidence.citations]
     url = next((citation.url for citation in citations if citation.url), None)
     label = next((citation.text for citation in citations), None) or plan.get("publisher") or decision.title
@@ -225,5 +267,5 @@ def recommendations_of(chosen: Sequence[Decision], projection: Projection) -> di
 
 def _numbers(decision: Decision) -> tuple[str, ...]:
     """Return the recommendations that apply in a decision, as `source:number`."""
-    items = (item for item in decision.items if item.verdict is Verdict.APPLICABLE)
+    items = (item for item in decision.every_item if item.verdict is Verdict.APPLICABLE)
     return tuple(f"{item.evidence.source}:{item.evidence.number}" for item in items if item.evidence.number)

@@ -66,13 +66,28 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """A point on which recommendations that apply differ: what differs, how it is handled, and the recommendations."""
+
+    text: str
+    resolution: str | None
+    sides: tuple[Item, ...]
+
+    @property
+    def said(self) -> str:
+        """What differs, and how that is handled."""
+        return " ".join(filter(None, (self.text, self.resolution)))
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """One question of the guideline and what bears on it; recommendations that do not apply are not in it.
 
     `items` are all, in the order of the plans; the rest are sorted, strongest first. `applicable` and `unknown` are
     recommendations that apply, or cannot be decided yet; `open_questions` proposals that found no consensus and
     `background` ungraded text whose population applies; `failed` those whose evaluation failed (except suppressed
-    ones); `failures` are issues that no recommendation carries.
+    ones); `failures` are issues that no recommendation carries. `joined` are decisions of other guidelines on the same
+    question, shown on the same card; `differences` are what the card says of where recommendations differ.
     """
 
     plan: Json
@@ -84,6 +99,18 @@ class Decision:
     failed: tuple[Item, ...] = ()
     failures: tuple[Json, ...] = ()
     visits: tuple[Visit, ...] = ()
+    joined: tuple[Decision, ...] = ()
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Decision, ...]:
+        """The decision itself, then those that joined it."""
+        return (self, *self.joined)
+
+    @property
+    def every_item(self) -> tuple[Item, ...]:
+        """The items of all parts."""
+        return tuple(item for part in self.parts for item in part.items)
 
     @property
     def title(self) -> str:
@@ -93,28 +120,34 @@ class Decision:
     @property
     def resources(self) -> frozenset[str]:
         """The resources (`Type/id`) of the positive facts that what is shown rests on."""
-        shown = (*self.applicable, *self.unknown, *self.open_questions)
+        shown = (item for part in self.parts for item in (*part.applicable, *part.unknown, *part.open_questions))
         reasons = (reason for item in shown for reason in item.action.outcome.because if reason.fact and reason.value)
         return frozenset(ref for reason in reasons for ref in reason.resources)
 
     @property
+    def broken(self) -> bool:
+        """Whether the evaluation of some part failed."""
+        return any(part.failed or part.failures for part in self.parts)
+
+    @property
     def shown(self) -> bool:
         """Whether there is anything to say: background alone never is."""
-        return bool(self.applicable or self.unknown or self.open_questions or self.failed or self.failures)
+        return self.broken or any(part.applicable or part.unknown or part.open_questions for part in self.parts)
 
     @property
     def indicator(self) -> Urgency:
         """The highest urgency of what applies; a failure is a warning, an overdue visit too."""
-        found: set[Urgency] = {item.indicator for item in self.applicable}
-        if self.failed or self.failures or any(visit.status == "overdue" for visit in self.visits):
+        found: set[Urgency] = {item.indicator for part in self.parts for item in part.applicable}
+        if self.broken or any(visit.status == "overdue" for part in self.parts for visit in part.visits):
             found.add("warning")
         return min(found, key=lambda name: URGENCY[name], default="info")
 
     @property
     def rank(self) -> tuple[int, int, str, str]:
         """Order among decisions: urgency, what applies before what is open, then the strongest recommendation."""
-        best = min((item.rank for item in self.applicable), default=(9, _UNGRADED, _UNGRADED))
-        kind = 0 if self.applicable else 1 if self.failed or self.failures else 2 if self.unknown else 3
+        ranks = [item.rank for part in self.parts for item in part.applicable]
+        best = min(ranks, default=(9, _UNGRADED, _UNGRADED))
+        kind = 0 if ranks else 1 if self.broken else 2 if any(part.unknown for part in self.parts) else 3
         return (URGENCY[self.indicator], kind, best[1], best[2])
 
 
@@ -150,12 +183,11 @@ class _Found:
 
 
 def decisions(applied: Sequence[Applied]) -> list[Decision]:
-    """Return the decisions of the applied plans that have something to say, the most pressing first."""
+    """Return the decisions of the applied plans on which anything bears, in the order of the plans."""
     found: dict[str, _Found] = {}
     for root in applied:
         _plan(root, None, found)
-    made = (each.decision() for each in found.values() if each.items or each.failures)
-    return sorted((decision for decision in made if decision.shown), key=lambda decision: decision.rank)
+    return [each.decision() for each in found.values() if each.items or each.failures]
 
 
 def _plan(applied: Applied, owner: Json | None, found: dict[str, _Found]) -> None:

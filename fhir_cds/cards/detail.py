@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -16,22 +15,59 @@ _VISITS_SHOWN: Final = 8
 
 
 def detail(decision: Decision, facts: Facts, gaps: Iterable[str], summary: str) -> str:
-    """Return the body of the card: what applies, the schedule, why, what is missing, what is open, what failed."""
+    """Return the body of the card: the leading guideline, where guidelines differ, then those that joined it."""
+    parts = [
+        *_part(decision, facts, summary),
+        (words.DIFFER, _differences(decision)),
+        *((markdown.escape(one.title), _sections(_part(one, facts, summary))) for one in decision.joined),
+        (words.INCOMPLETE, markdown.bullets(markdown.escape(gap) for gap in gaps)),
+    ]
+    return _sections(parts)
+
+
+def _part(decision: Decision, facts: Facts, summary: str) -> list[tuple[str, str]]:
+    """Return the sections of one guideline: what applies, the schedule, why, what is missing, is open, failed."""
     why = _facts(facts, (reason for item in decision.applicable for reason in item.action.outcome.because))
     met = _facts(facts, (reason for item in decision.unknown for reason in item.action.outcome.because))
-    parts = (
+    return [
         ("", "\n\n".join(_statement(item, titled=item.title != summary) for item in decision.applicable)),
         (words.SCHEDULE, _schedule(decision.visits)),
         (words.WHY, why),
-        (words.MISSING, _missing_table(decision, facts)),
+        (words.MISSING, _missing_table(decision.unknown, facts)),
         ("", "\n\n".join(_statement(item) for item in decision.unknown) if not decision.applicable else ""),
         (words.MET, met if not decision.applicable else ""),
         (words.OPEN, markdown.bullets(_line(item) for item in decision.open_questions)),
         (words.BACKGROUND, markdown.bullets(_line(item) for item in decision.background)),
         (words.FAILED, markdown.bullets(_failures(decision))),
-        (words.INCOMPLETE, markdown.bullets(markdown.escape(gap) for gap in gaps)),
-    )
+    ]
+
+
+def _sections(parts: Iterable[tuple[str, str]]) -> str:
+    """Return titled and untitled sections, the empty ones left out."""
     return "\n\n".join(markdown.section(title, body) if title else body for title, body in parts if body)
+
+
+def _differences(decision: Decision) -> str:
+    """Return the points of difference, then each recommendation concerned with its grade.
+
+    What stands on this card in full is named by its title; what stands on another one is given in full.
+    """
+    if not decision.differences:
+        return ""
+    own = {id(item) for item in decision.every_item}
+    sides = {id(side): side for difference in decision.differences for side in difference.sides}
+    lines = [
+        f"{markdown.escape(side.evidence.name)}: {_said(side, in_full=key not in own)}" for key, side in sides.items()
+    ]
+    points = "\n\n".join(markdown.escape(difference.said) for difference in decision.differences)
+    return f"{points}\n\n{markdown.bullets(lines)}"
+
+
+def _said(item: Item, *, in_full: bool) -> str:
+    """Return a recommendation, in full or by its title, with grade and vote."""
+    vote = item.evidence.vote
+    graded = " · ".join([item.evidence.grade(), *([str(vote)] if vote else [])])
+    return f"{markdown.escape(item.text if in_full and item.text else item.title)} — {markdown.escape(graded)}"
 
 
 def _statement(item: Item, *, titled: bool = True) -> str:
@@ -54,21 +90,19 @@ def _facts(facts: Facts, reasons: Iterable[Reason]) -> str:
     )
 
 
-def missing(decision: Decision) -> list[tuple[str, list[str]]]:
+def missing(unknown: Iterable[Item]) -> list[tuple[str, list[str]]]:
     """Return each missing fact with the numbers of the recommendations it would decide, the most useful first."""
-    counts: Counter[str] = Counter()
     decides: dict[str, list[str]] = {}
-    for item in decision.unknown:
+    for item in unknown:
         for fact in item.action.outcome.missing:
-            counts[fact] += 1
             decides.setdefault(fact, []).append(item.evidence.number or item.title)
-    return sorted(decides.items(), key=lambda pair: (-counts[pair[0]], pair[0]))
+    return sorted(decides.items(), key=lambda pair: (-len(pair[1]), pair[0]))
 
 
-def _missing_table(decision: Decision, facts: Facts) -> str:
+def _missing_table(unknown: Iterable[Item], facts: Facts) -> str:
     """Return the table of missing facts, "" when nothing is missing."""
     rows = [
-        (markdown.escape(facts.text(fact)), markdown.escape(", ".join(numbers))) for fact, numbers in missing(decision)
+        (markdown.escape(facts.text(fact)), markdown.escape(", ".join(numbers))) for fact, numbers in missing(unknown)
     ]
     return markdown.table((words.FACT, words.DECIDES), rows) if rows else ""
 

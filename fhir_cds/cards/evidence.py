@@ -61,6 +61,11 @@ class Evidence:
     citations: tuple[Citation, ...]
     label: str | None = None
 
+    @property
+    def name(self) -> str:
+        """The label, else source and number."""
+        return self.label or f"{self.source} {self.number}".strip()
+
     def grade(self) -> str:
         """Return `level V, strength B`, or that the source does not grade it."""
         parts = [words.LEVEL.format(self.level)] if self.level else []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from fhir_cds.cards import words
 from fhir_cds.reasoning.outcome import Visit
+
+_Of = TypeVar("_Of")
 
 OPEN: Final = ("overdue", "due", "booked", "scheduled")
 """Statuses of visits not yet done, the most pressing first."""
@@ -28,10 +30,13 @@ def current(visits: Sequence[Visit]) -> tuple[Visit, ...]:
     return tuple(visit for visit in visits if id(visit) in kept)
 
 
-def pressing(visits: Iterable[Visit]) -> Visit | None:
-    """Return the visit to talk about: overdue, else due, else the next one; None when all are done."""
-    open_visits = [visit for visit in visits if visit.status in OPEN]
-    return min(open_visits, key=lambda visit: (OPEN.index(visit.status), visit.earliest), default=None)
+def pressing(visits: Iterable[tuple[_Of, Visit]]) -> tuple[_Of, Visit] | None:
+    """Return the visit to talk about, with what it is of: overdue, else due, else the next one; None when all are done.
+
+    Among equals the first one given.
+    """
+    found = [(owner, visit) for owner, visit in visits if visit.status in OPEN]
+    return min(found, key=lambda pair: OPEN.index(pair[1].status), default=None)
 
 
 def window(visit: Visit) -> str:

@@ -129,7 +129,7 @@ def test_read_and_etag(client: TestClient) -> None:
         (f"url={URL}&version=0.1.0", 1),
         (f"url={URL}&version=9", 0),
         ("identifier=https://fhir-cds.github.io/sarcoma/recommendation|ibero2025:13.1", 1),
-        ("title:contains=FOLLOW-UP&status=active&type=workflow-definition", 1),
+        ("title:contains=FOLLOW-UP AFTER&status=active&type=workflow-definition", 1),
         ("_id=ibero2025-1-1,ibero2025-1-2", 2),
         ("name=nothing", 0),
     ],

@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 from fhir_cds.server.state import Loaded
 
 NAMES = sorted(path.stem for path in ehr.PATIENTS.glob("*.json"))
-SERVICES = ("sarcoma-follow-up", "sarcoma-liver-metastases", "sarcoma-metastatic-disease")
+SERVICES = ("sarcoma-follow-up", "sarcoma-liver-metastases")
 NEW = "sarcoma-new-metastasis"
 WITHOUT_CARDS = {"no-cancer", "gist", "breast-cancer-liver-metastasis", "tarpswg-gist"}
 

@@ -36,8 +36,10 @@ def test_sources_are_judged_apart() -> None:
 
 def test_the_most_pressing_visit() -> None:
     """Overdue before due before booked before scheduled; none when all are done."""
-    assert pressing([visit(1, "scheduled"), visit(2, "due"), visit(3, "overdue")]) == visit(3, "overdue")
-    assert pressing([visit(1, "completed")]) is None
+    visits = [(number, visit(number, status)) for number, status in enumerate(("scheduled", "due", "overdue"), 1)]
+    assert pressing(visits) == visits[2]
+    assert pressing([("a", visit(1, "due")), ("b", visit(2, "due"))]) == ("a", visit(1, "due"))
+    assert pressing([("a", visit(1, "completed"))]) is None
 
 
 def test_a_window_of_one_day_is_one_day() -> None:

@@ -1,0 +1,138 @@
+"""Where guidelines meet: decisions on one question become one card, and where what applies differs, it says so.
+
+Strategies of several guidelines that carry the same decision topic answer the same question: the one that the service
+names first leads, the others join it. Recommendations declare in the extension `recommendation-relation` how they
+relate; a difference is shown when recommendations of at least two sources in it apply (of one source, where the
+relation is within that source).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from fhir_cds.cards.decisions import Decision, Difference, Item
+from fhir_cds.cards.evidence import SUPPRESSED
+from fhir_cds.reasoning.outcome import Json, Verdict
+
+_TOPICS: Final = "/decision-topic"
+_CONTEXT: Final = "context"
+_RELATION: Final = "/recommendation-relation"
+_DIFFERENT: Final = ("differs", "contradicts")
+
+
+@dataclass(frozen=True, slots=True)
+class _Relation:
+    """A relation of one recommendation: the entry's id, how they relate, the other ends as `source:number`, texts."""
+
+    id: str
+    code: str
+    others: tuple[str, ...]
+    text: str
+    resolution: str | None
+
+
+def join(found: Iterable[Decision]) -> list[Decision]:
+    """Return the decisions, each first one of a topic joined by the later ones of that topic, in the given order."""
+    leads: dict[str, Decision] = {}
+    joined: dict[str, list[Decision]] = {}
+    for number, decision in enumerate(found):
+        topic = _topic(decision.plan)
+        if topic is None or topic == _CONTEXT:
+            topic = f"#{number}"
+        if topic in leads:
+            joined.setdefault(topic, []).append(decision)
+        else:
+            leads[topic] = decision
+    return [replace(lead, joined=tuple(joined[topic])) if topic in joined else lead for topic, lead in leads.items()]
+
+
+def shown(joined: Sequence[Decision]) -> list[Decision]:
+    """Return the decisions with something to say, the most pressing first.
+
+    What stands beside every decision (the topic `context`: whom a guideline is for, what a series found) and has no
+    card of its own is on the first one.
+    """
+    found = sorted((decision for decision in joined if decision.shown), key=lambda decision: decision.rank)
+    beside = [one for one in joined if not one.shown and _topic(one.plan) == _CONTEXT and one.background]
+    if found and beside:
+        found[0] = replace(found[0], joined=(*found[0].joined, *beside))
+    return found
+
+
+def with_differences(chosen: Sequence[Decision]) -> tuple[Decision, ...]:
+    """Return the decisions of one call, each with the differences it shows: a difference stands on one card only.
+
+    That is the card with most of the recommendations concerned, the first one among equals.
+    """
+    places = {
+        _key(item): (number, item)
+        for number, decision in reversed(list(enumerate(chosen)))
+        for item in decision.every_item
+        if item.verdict is Verdict.APPLICABLE and item.evidence.display != SUPPRESSED
+    }
+    placed: dict[int, list[Difference]] = {}
+    for difference, ends in _differences(places):
+        counts = [0] * len(chosen)
+        for end in ends:
+            counts[places[end][0]] += 1
+        placed.setdefault(counts.index(max(counts)), []).append(difference)
+    return tuple(
+        replace(decision, differences=tuple(placed[number])) if number in placed else decision
+        for number, decision in enumerate(chosen)
+    )
+
+
+def _differences(places: Mapping[str, tuple[int, Item]]) -> Iterator[tuple[Difference, tuple[str, ...]]]:
+    """Yield each difference between recommendations that apply, with their keys, by the id of its entry."""
+    declared: dict[tuple[str, str], list[tuple[str, _Relation]]] = {}
+    for key, (_, item) in sorted(places.items()):
+        for relation in _relations(item.plan):
+            if relation.code in _DIFFERENT:
+                declared.setdefault((relation.id, relation.code), []).append((key, relation))
+    for _, found in sorted(declared.items()):
+        across = len({_source(end) for key, relation in found for end in (key, *relation.others)}) > 1
+        pairs = [
+            (key, other)
+            for key, relation in found
+            for other in relation.others
+            if other in places and not (across and _source(key) == _source(other))
+        ]
+        applying = tuple(dict.fromkeys(end for pair in pairs for end in pair))
+        if applying:
+            first = found[0][1]
+            yield Difference(first.text, first.resolution, tuple(places[end][1] for end in applying)), applying
+
+
+def _relations(plan: Json) -> Iterator[_Relation]:
+    """Yield what a recommendation's plan declares of its relations."""
+    for extension in plan.get("extension", ()):
+        if not str(extension.get("url", "")).endswith(_RELATION):
+            continue
+        parts: dict[str, list[str]] = {}
+        for part in extension.get("extension", ()):
+            value = next((content for name, content in part.items() if name.startswith("value")), "")
+            parts.setdefault(str(part.get("url")), []).append(str(value))
+        first = {name: values[0] for name, values in parts.items()}
+        others = tuple(parts.get("with", ()))
+        yield _Relation(
+            first.get("id", ""), first.get("relation", ""), others, first.get("text", ""), first.get("resolution")
+        )
+
+
+def _topic(plan: Json) -> str | None:
+    """Return the decision topic of a strategy, None without one."""
+    for concept in plan.get("topic", ()):
+        for coding in concept.get("coding", ()):
+            if str(coding.get("system", "")).endswith(_TOPICS):
+                return str(coding.get("code"))
+    return None
+
+
+def _key(item: Item) -> str:
+    return f"{item.evidence.source}:{item.evidence.number}"
+
+
+def _source(end: str) -> str:
+    return end.partition(":")[0]

@@ -1,0 +1,106 @@
+"""Patients whom several guidelines touch: at most seven cards, and both sides of a difference on one of them.
+
+The points are those of the catalogue of conflicts (C01, C03, C07, C09, C10).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import ehr
+import pytest
+
+from fhir_cds.authoring import cases, runner
+from fhir_cds.cards.messages import Card
+from fhir_cds.server.advice import Question, advise
+from fhir_cds.server.state import Loaded
+
+STORIES = sorted((ehr.ROOT / "tests" / "recommendations" / "stories").glob("*.yaml"))
+ADVICE, FOLLOW_UP = "sarcoma-liver-metastases", "sarcoma-follow-up"
+
+
+def answer(content: Loaded, path: Path, service: str) -> tuple[Card, ...]:
+    """Return the cards of a service on patient-view for the patient of a story."""
+    case = cases.load(path, cases.words(ehr.ROOT))
+    offer = next(o for o in content.offers if (o.service.id, o.service.hook) == (service, "patient-view"))
+    asked = Question(offer, runner.record(content.engine, case), case.now, {"patientId": "p"}, ehr.INSTANCE)
+    return advise(content, asked).response.cards
+
+
+def story(name: str) -> Path:
+    """Return a story by name."""
+    return next(path for path in STORIES if path.stem == name)
+
+
+def with_text(found: tuple[Card, ...], *texts: str) -> list[Card]:
+    """Return the cards that hold all the texts."""
+    return [card for card in found if all(text in (card.detail or "") for text in texts)]
+
+
+@pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
+def test_at_most_seven_cards(content: Loaded, path: Path) -> None:
+    """All guidelines together give at most seven cards, and each says which guideline its statements are of."""
+    for service in (ADVICE, FOLLOW_UP):
+        found = answer(content, path, service)
+        assert len(found) <= 7
+        assert all(card.source.label for card in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "point", "sides"),
+    [
+        (
+            "tarpswg-nine-months",
+            "below 12 months the interval is not a favourable feature of 25b",
+            ("Ibero-American consensus 2025, 8.1", "TARPSWG 2018 (a later consensus exists), 25"),
+        ),
+        (
+            "clear-cell-sarcoma-synchronous",
+            "8.2 leads as the voted source.",
+            ("Ibero-American consensus 2025, 8.2", "Clear Cell Sarcoma Foundation, K6"),
+        ),
+        (
+            "tarpswg-stable-four-months",
+            "Stable disease of 6 months or less meets 8.3 and not 25c.",
+            ("Ibero-American consensus 2025, 8.3", "TARPSWG 2018 (a later consensus exists), 25"),
+        ),
+        (
+            "boundary-six-months",
+            "Both readings are shown; none is picked.",
+            ("Ibero-American consensus 2025, 8.1", "Ibero-American consensus 2025, 8.2"),
+        ),
+    ],
+)
+def test_both_sides_on_one_card(content: Loaded, name: str, point: str, sides: tuple[str, ...]) -> None:
+    """One card gives the point of difference and both recommendations, with grade and year."""
+    assert len(with_text(answer(content, story(name), ADVICE), point, *(f"- {side}: " for side in sides))) == 1
+
+
+def test_inside_one_guideline_and_outside_another(content: Loaded) -> None:
+    """Clear cell sarcoma of the retroperitoneum: the consensus that excludes it says so on the first card (C07)."""
+    found = answer(content, story("tarpswg-clear-cell-retroperitoneum"), ADVICE)
+    assert with_text(found, "names clear cell sarcoma", "None of its statements is applied", "sunitinib 3 of 10") == [
+        found[0]
+    ]
+
+
+def test_two_follow_up_schedules(content: Loaded) -> None:
+    """13.1 and 34 stand on one card with their dates; the plan to accept says which it follows, and why (C01)."""
+    (card,) = answer(content, story("tarpswg-two-schedules"), FOLLOW_UP)
+    assert card.detail is not None
+    assert card.detail.index("Every 3 to 4 months to month 24") < card.detail.index(
+        "Every 3 to 6 months, without an end"
+    )
+    assert card.suggestions is not None
+    assert [choice.is_recommended for choice in card.suggestions] == [True, False]
+    assert card.selection_behavior == "at-most-one"
+    plans: list[dict[str, Any]] = [
+        action.resource
+        for choice in card.suggestions
+        for action in choice.actions or ()
+        if action.resource is not None and action.resource["resourceType"] == "CarePlan"
+    ]
+    notes = [" ".join(note["text"] for note in plan["note"]) for plan in plans]
+    assert "This plan follows Ibero-American consensus 2025, 13.1." in notes[0]
+    assert "It differs from TARPSWG 2018" in notes[0]
+    assert "The dates follow 13.1, the voted source on liver metastases" in notes[0]
+    assert "This plan follows TARPSWG 2018" in notes[1]
