@@ -180,7 +180,7 @@ def test_text_of_the_record_stays_text(chart: tuple[Open, Starlette]) -> None:
 def test_failure_is_shown(chart: tuple[Open, Starlette]) -> None:
     """A service that lacks data says so in the chart, by name; it does not look like no advice."""
     page = chart[0]("elif", "conditions")
-    expect(page.locator("#state")).to_contain_text("3 services failed", timeout=20_000)
+    expect(page.locator("#state")).to_contain_text("2 services failed", timeout=20_000)
     expect(page.locator(".error").first).to_contain_text("conditions")
 
 
