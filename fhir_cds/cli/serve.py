@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -14,9 +15,10 @@ from typing import Annotated, Any, Final
 import typer
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.config import STARTUP_FAILURE
 
 from fhir_cds.cli import options
-from fhir_cds.errors import InputError
+from fhir_cds.errors import FhirCdsError, InputError
 from fhir_cds.knowledge.load import content_roots
 from fhir_cds.server import state
 from fhir_cds.server.app import create_app, reload
@@ -28,6 +30,9 @@ from fhir_cds.server.state import Loaded
 FACTORY: Final = "fhir_cds.cli.serve:worker_app"
 CONFIG_VARIABLE: Final = "WORKER_CONFIG_FILE"
 GRACE_SECONDS: Final = 20
+START_SECONDS: Final = 60
+"""How long a worker may take to load the content before it counts as hung."""
+
 
 log: Final = logging.getLogger("fhir_cds.server")
 
@@ -72,11 +77,15 @@ def load(content: Sequence[Path] | None) -> Loaded:
 
 
 def worker_app() -> Starlette:
-    """Return the service of one worker process."""
+    """Return the service of one worker process; one that cannot start says why in one line and ends."""
     config = os.environ.get(CONFIG_VARIABLE)
     settings = load_settings(Path(config) if config else None)
     configure(settings.log_level)
-    return application(settings)
+    try:
+        return application(settings)
+    except FhirCdsError as error:
+        log.critical("a worker cannot start", extra={"error": error.message, "place": error.where})
+        sys.exit(STARTUP_FAILURE)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -138,6 +147,7 @@ def server_options() -> dict[str, Any]:
         "server_header": False,
         "timeout_graceful_shutdown": GRACE_SECONDS,
         "timeout_keep_alive": 30,
+        "timeout_worker_healthcheck": START_SECONDS,
     }
 
 
@@ -153,6 +163,7 @@ def _serve_many(settings: Settings, config: Path | None) -> None:
     os.environ.update({f"{PREFIX}{name}": value for name, value in flags.items() if value})
     if config is not None:
         os.environ[CONFIG_VARIABLE] = str(config)
+    state.load(content_roots(settings.content, os.environ), state.utc_now)  # a fault is told once, here
     typer.echo(banner(settings, f"http://{settings.host}:{settings.port}"))
     uvicorn.run(
         FACTORY, factory=True, host=settings.host, port=settings.port, workers=settings.workers, **server_options()

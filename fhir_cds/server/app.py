@@ -125,6 +125,7 @@ async def reload(app: Starlette, roots: Sequence[Path]) -> None:
         log.exception("content was not reloaded", extra={"error": error.message, "place": error.where})
         return
     service.loaded = fresh
+    states.settle()
     service.metrics.plans.set(len(fresh.knowledge.registry.by_type("PlanDefinition")))
     log.info("content reloaded", extra={"plans": len(fresh.knowledge.registry.by_type("PlanDefinition"))})
 

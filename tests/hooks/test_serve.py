@@ -1,18 +1,30 @@
-"""`fhir-cds serve` as a process: starts, reloads its content, and stops in order."""
+"""`fhir-cds serve` as processes: starts, reloads its content, and stops in order, with one worker and with several."""
 
+import asyncio
 import os
 import re
 import shutil
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import ehr
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from fhir_cds.fhir import codec
 
@@ -31,35 +43,68 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "content"
 
 
+Started = tuple[subprocess.Popen[bytes], str]
+Start = Callable[..., Started]
+
+
 @pytest.fixture
-def process(folder: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """Return a running service and its address."""
-    environment = os.environ | {
-        "PYTHONPATH": str(ehr.ROOT),
-        "FHIR_CDS_FEEDBACK_URL": f"sqlite:///{tmp_path}/f.sqlite3",
-    }
-    command = [sys.executable, "-c", SERVE, "serve", "--port", "0", "--content", str(folder)]
-    with (tmp_path / "log").open("wb") as log:
-        running = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log)
-    assert running.stdout is not None
-    found = re.search(r"http://\S+", running.stdout.readline().decode())
-    assert found is not None
-    for _ in range(200):
-        try:
-            urllib.request.urlopen(f"{found[0]}/health", timeout=1).close()
-            break
-        except OSError:
-            time.sleep(0.05)
-    yield running, found[0]
-    running.kill()
-    running.wait()
-    running.stdout.close()
+def start(folder: Path, tmp_path: Path) -> Iterator[Start]:
+    """Return a function that starts a service with some flags and gives process and address."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def run(*flags: str) -> Started:
+        environment = os.environ | {
+            "PYTHONPATH": str(ehr.ROOT),
+            "FHIR_CDS_FEEDBACK_URL": f"sqlite:///{tmp_path}/f.sqlite3",
+            "FHIR_CDS_RATE_PER_MINUTE": "1000000",
+        }
+        command = [sys.executable, "-c", SERVE, "serve", "--content", str(folder), *flags]
+        with (tmp_path / "log").open("wb") as log:
+            process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log)
+        running.append(process)
+        assert process.stdout is not None
+        found = re.search(r"http://\S+", process.stdout.readline().decode())
+        assert found is not None
+        for _ in range(400):
+            try:
+                urllib.request.urlopen(f"{found[0]}/health", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        return process, found[0]
+
+    yield run
+    for process in running:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+@pytest.fixture
+def process(start: Start) -> Started:
+    """Return a running service with one worker and its address."""
+    return start("--port", "0")
+
+
+def free_port() -> str:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
 
 
 def services(url: str) -> list[str]:
-    """Return the ids of the services offered."""
-    with urllib.request.urlopen(f"{url}/cds-services", timeout=5) as answer:
-        return [service["id"] for service in codec.decode(answer.read())["services"]]
+    """Return the ids of the services offered; a connection that a retiring worker closes is opened once more."""
+
+    def ask() -> list[str]:
+        with urllib.request.urlopen(f"{url}/cds-services", timeout=5) as answer:
+            return [service["id"] for service in codec.decode(answer.read())["services"]]
+
+    try:
+        return ask()
+    except (ConnectionError, HTTPException):
+        return ask()
 
 
 def wait_for(url: str, expected: list[str]) -> None:
@@ -71,7 +116,7 @@ def wait_for(url: str, expected: list[str]) -> None:
     assert services(url) == expected
 
 
-def test_reload_and_stop(process: tuple[subprocess.Popen[bytes], str], folder: Path, tmp_path: Path) -> None:
+def test_reload_and_stop(process: Started, folder: Path, tmp_path: Path) -> None:
     """SIGHUP brings new content in; broken content is logged and changes nothing; SIGTERM ends it in order."""
     running, url = process
     assert services(url) == ["svc"]
@@ -92,11 +137,154 @@ def test_reload_and_stop(process: tuple[subprocess.Popen[bytes], str], folder: P
     assert running.wait(timeout=10) in {0, -signal.SIGTERM}
 
 
-def test_content_that_does_not_load(folder: Path) -> None:
+@pytest.mark.parametrize("flags", [("--port", "0"), ("--port", "8099", "--workers", "2")])
+def test_content_that_does_not_load(folder: Path, flags: tuple[str, ...]) -> None:
     """A service does not start on content that it cannot use: exit code 2, one line with the file."""
     shutil.rmtree(folder / "plandefinitions")
-    command = [sys.executable, "-c", SERVE, "serve", "--port", "0", "--content", str(folder)]
+    command = [sys.executable, "-c", SERVE, "serve", *flags, "--content", str(folder)]
     environment = os.environ | {"PYTHONPATH": str(ehr.ROOT)}
     ended = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert b"hooks/svc.json" in ended.stderr
+
+
+def add_service(folder: Path, name: str) -> None:
+    """Write one more service into a content folder."""
+    entry = codec.decode((folder / "hooks" / "svc.json").read_bytes()) | {"id": name}
+    (folder / "hooks" / f"{name}.json").write_bytes(codec.encode_pretty(entry))
+
+
+def status(url: str) -> int:
+    """Return the status of a GET."""
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+class Knocking:
+    """A client that asks for discovery again and again; a connection that is closed on it, it opens once more."""
+
+    def __init__(self, url: str) -> None:
+        self._url = f"{url}/cds-services"
+        self._stop = threading.Event()
+        self.statuses: list[int] = []
+        self.faults: list[str] = []
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Knocking":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.statuses.append(self._once())
+            except (OSError, HTTPException) as error:
+                self.faults.append(repr(error))
+            time.sleep(0.005)
+
+    def _once(self) -> int:
+        try:
+            return status(self._url)
+        except (OSError, HTTPException):
+            return status(self._url)
+
+
+def test_no_call_is_lost_while_content_is_loaded(process: Started, folder: Path) -> None:
+    """A client that calls without pause during three reloads gets an answer every time."""
+    running, url = process
+    names = ["svc"]
+    with Knocking(url) as client:
+        for name in ("svc-a", "svc-b", "svc-c"):
+            add_service(folder, name)
+            names.append(name)
+            running.send_signal(signal.SIGHUP)
+            wait_for(url, names)
+    assert client.faults == []
+    assert set(client.statuses) == {200}
+
+
+def test_several_workers(start: Start, folder: Path, tmp_path: Path) -> None:
+    """SIGHUP to the parent replaces worker by worker, calls go on; broken content leaves the old; SIGTERM ends all."""
+    running, url = start("--port", free_port(), "--workers", "2")
+    wait_for(url, ["svc"])
+    before = children(running.pid)
+    assert len(before) >= 2
+    with Knocking(url) as client:
+        add_service(folder, "svc-a")
+        running.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 60
+        while before & children(running.pid) - helpers(running.pid) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        wait_for(url, ["svc", "svc-a"])
+    assert client.faults == []
+    assert set(client.statuses) == {200}
+    (folder / "hooks" / "broken.json").write_text("{")
+    running.send_signal(signal.SIGHUP)
+    log = tmp_path / "log"
+    for _ in range(600):
+        if "not ready in time" in log.read_text():
+            break
+        time.sleep(0.05)
+    assert '"place":"hooks/broken.json"' in log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert {tuple(services(url)) for _ in range(10)} == {("svc", "svc-a")}
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(timeout=30) in {0, -signal.SIGTERM}
+    with pytest.raises(urllib.error.URLError, match="refused"):
+        services(url)
+
+
+def helpers(parent: int) -> set[int]:
+    """Return the child processes that are no workers (Python's own resource tracker)."""
+    return {pid for pid in children(parent) if "resource_tracker" in Path(f"/proc/{pid}/cmdline").read_text()}
+
+
+def children(parent: int) -> set[int]:
+    """Return the ids of the child processes."""
+    return {int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()}
+
+
+def test_a_call_under_way_is_finished(process: Started, serve: Callable[[Starlette], str]) -> None:
+    """SIGTERM while a call waits for the FHIR server: that call gets its answer, then the process ends."""
+    running, url = process
+    asked = threading.Event()
+
+    async def read(request: Request) -> Response:
+        asked.set()
+        await asyncio.sleep(1)
+        return JSONResponse({"resourceType": "Patient", "id": request.path_params["id"]})
+
+    fhir = serve(Starlette(routes=[Route("/fhir/Patient/{id}", read)]))
+    call = {"hook": "patient-view", "hookInstance": ehr.INSTANCE, "fhirServer": f"{fhir}/fhir"}
+    data = codec.encode(call | {"context": {"userId": "Practitioner/d", "patientId": "p"}})
+    request = urllib.request.Request(f"{url}/cds-services/svc", data, {"Content-Type": "application/json"})
+
+    def send() -> Any:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return codec.decode(answer.read())
+
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(send)
+        assert asked.wait(timeout=20)
+        running.send_signal(signal.SIGTERM)
+        assert answer.result(timeout=30) == {"cards": []}
+    assert running.wait(timeout=30) in {0, -signal.SIGTERM}
+
+
+def test_ready_says_when_the_store_takes_nothing(process: Started, tmp_path: Path) -> None:
+    """/ready is 503 while nothing can be stored, /health stays 200; both are well when it can be again."""
+    _, url = process
+    assert status(f"{url}/ready") == 200
+    other = sqlite3.connect(tmp_path / "f.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert (status(f"{url}/ready"), status(f"{url}/health")) == (503, 200)
+    other.execute("ROLLBACK")
+    other.close()
+    assert status(f"{url}/ready") == 200
