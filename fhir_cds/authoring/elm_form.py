@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -77,16 +77,38 @@ def value_sets_used(elm: Mapping[str, Any], others: Mapping[str, Mapping[str, An
 
 
 def data_requirements(elm: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the library's own retrieves as R4 DataRequirements, each once, sorted by type, path and value set."""
+    """Return what a library and those it includes retrieve as R4 DataRequirements, sorted by type, path and value set.
+
+    Each once, and none by value set where the whole type is needed anyway: a server makes one query of each.
+    """
+    found = {item for document in _with_included(elm, others) for item in _retrieves(document, others)}
+    whole = {kind for kind, _, valueset in found if not valueset}
+    needed = {(kind, "", "") for kind in whole} | {item for item in found if item[0] not in whole}
+    return [
+        {"type": kind} | ({"codeFilter": [{"path": path, "valueSet": valueset}]} if valueset else {})
+        for kind, path, valueset in sorted(needed)
+    ]
+
+
+def _with_included(elm: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
+    """Return a library and all that it includes, directly or not."""
+    reached = {elm["library"]["identifier"]["id"]: elm}
+    waiting = [elm]
+    while waiting:
+        for include in definitions(waiting.pop(), "includes"):
+            name = include["path"]
+            if name in others and name not in reached:
+                reached[name] = others[name]
+                waiting.append(others[name])
+    return reached.values()
+
+
+def _retrieves(elm: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """Yield (type, code path, value set or nothing) for every retrieve that a library itself makes."""
     names = value_sets_used(elm, others)
-    found: set[tuple[str, str, str]] = set()
     for node in nodes(elm["library"].get("statements", {})):
         if node.get("type") != "Retrieve":
             continue
         references = (n for n in nodes(node.get("codes")) if n.get("type") == "ValueSetRef")
         valueset = next((names.get((n.get("libraryName", ""), n["name"]), "") for n in references), "")
-        found.add((node["dataType"].removeprefix(FHIR), node.get("codeProperty") or "", valueset))
-    return [
-        {"type": kind} | ({"codeFilter": [{"path": path, "valueSet": valueset}]} if valueset else {})
-        for kind, path, valueset in sorted(found)
-    ]
+        yield node["dataType"].removeprefix(FHIR), node.get("codeProperty") or "", valueset

@@ -101,6 +101,35 @@ def test_library_resource_carries_cql_and_elm(toy: Path) -> None:
     ]
 
 
+def test_data_needs_are_those_of_included_libraries_too(toy: Path) -> None:
+    """The logic's Library names what its facts read: a CDS Hooks server asks the EHR for that and no more."""
+    needs = [
+        decode((toy / f"plandefinitions/Library-{name}.json").read_bytes())["dataRequirement"]
+        for name in ("ToyLogic", "ToyFacts")
+    ]
+    assert needs[0] == needs[1]
+    assert [need["type"] for need in needs[0]] == ["MedicationStatement", "Observation", "Patient"]
+
+
+def test_a_type_that_is_needed_whole_is_not_named_by_value_set_too() -> None:
+    """A server makes one query of each requirement: the whole type holds what a value set would pick."""
+
+    def retrieve(kind: str, name: str | None) -> dict[str, object]:
+        codes = {"codeProperty": "code", "codes": {"type": "ValueSetRef", "name": name}} if name else {}
+        return {"type": "Retrieve", "dataType": f"{elm_form.FHIR}{kind}", **codes}
+
+    statements = [retrieve("Observation", "a"), retrieve("Observation", None), retrieve("Procedure", "a")]
+    library = {
+        "identifier": {"id": "Own"},
+        "valueSets": {"def": [{"name": "a", "id": "urn:a"}]},
+        "statements": {"def": statements},
+    }
+    assert elm_form.data_requirements({"library": library}, {}) == [
+        {"type": "Observation"},
+        {"type": "Procedure", "codeFilter": [{"path": "code", "valueSet": "urn:a"}]},
+    ]
+
+
 def test_library_metadata_that_is_false_stays(toy: Path, tmp_path: Path) -> None:
     """`experimental: false` says something; it is not left out as if it were nothing."""
     metadata = toy / build.METADATA
