@@ -1,6 +1,5 @@
 """One HAPI FHIR server for the session, with the project's content in it."""
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -24,12 +23,10 @@ HALF = 20
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave these tests out, and say so, where there is no Java or Maven; never where a build server runs them."""
+    """Leave these tests out where there is no Java or Maven, and say so at the end; `.ci/run` demands both."""
     mine = [item for item in items if item.get_closest_marker("hapi")]
     if not mine or ABSENT is None:
         return
-    if os.environ.get("CI"):
-        raise pytest.UsageError(ABSENT)
     items[:] = [item for item in items if item not in mine]
     config.hook.pytest_deselected(items=mine)
 

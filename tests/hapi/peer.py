@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from fhir_cds.authoring import parity
 from fhir_cds.fhir import codec
 
 SECONDS = 300
+PARAMETER_DEFINITION = "http://hl7.org/fhir/uv/cpg/StructureDefinition/cpg-parameterDefinition"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,36 @@ class Server:
         reply = self.call("POST", "", parity.puts(resources))
         assert reply.status == 200, reply.body
 
-    def apply(self, plan: str, subject: str) -> Reply:
-        """Return the answer to `$apply` of a plan (by id) for a subject."""
-        reply = self.call("GET", f"PlanDefinition/{plan}/$apply?subject={urllib.parse.quote(subject)}")
-        assert reply.status == 200, reply.body
-        return reply
+    def today(self) -> date:
+        """Return the day of the server's clock."""
+        return self.call("GET", "metadata?_summary=true").today
+
+    def apply(
+        self,
+        plan: str,
+        subject: str,
+        data: Iterable[Mapping[str, Any]] | None = None,
+        lists: Mapping[str, Iterable[Mapping[str, Any]]] | None = None,
+    ) -> Reply:
+        """Return the answer to `$apply` of a plan (by id) for a subject.
+
+        With `data` the server is to use that record and none of its own; `lists` are parameters of the logic.
+        """
+        parts: list[dict[str, Any]] = [{"name": "subject", "valueString": subject}]
+        if data is not None:
+            record = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": item} for item in data]}
+            parts += [{"name": "data", "resource": record}, {"name": "useServerData", "valueBoolean": False}]
+        if lists:
+            entries = [_item(name, item) for name, items in lists.items() for item in items]
+            parts.append({"name": "parameters", "resource": {"resourceType": "Parameters", "parameter": entries}})
+        return self.call("POST", f"PlanDefinition/{plan}/$apply", {"resourceType": "Parameters", "parameter": parts})
+
+
+def _item(name: str, resource: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a parameter that is one item of a list; without the definition HAPI takes a single item for no list."""
+    definition = {"name": name, "use": "in", "max": "*", "type": resource["resourceType"]}
+    extension = {"url": PARAMETER_DEFINITION, "valueParameterDefinition": definition}
+    return {"extension": [extension], "name": name, "resource": resource}
 
 
 def _reply(status: int, data: bytes, headers: Mapping[str, str]) -> Reply:

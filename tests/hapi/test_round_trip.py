@@ -1,50 +1,28 @@
-"""The same plans on a real HAPI FHIR server: `$apply` there and here, for every sample patient and the cases.
+"""The same plans on a real HAPI FHIR server: `$apply` there and here, for every case and every sample patient.
 
-HAPI evaluates at its own today. So each record is moved in time by as many days as lie between the day it was written
-for and the server's today, and both engines see the moved record as of today; the samples also run unmoved.
-What is compared, and what is not, stands in `fhir_cds.authoring.parity`.
+How they are compared stands in `agreement.py`. Every case goes with its call; one case of each folder, and some sample
+patients, are stored as well and read by HAPI from its database.
 """
 
-import os
-from collections.abc import Iterable, Mapping
-from datetime import date
 from pathlib import Path
-from typing import Any
 
+import agreement
 import pytest
 from peer import Server
 
-from fhir_cds.authoring import cases, parity, runner
-from fhir_cds.data.record import from_resources
-from fhir_cds.fhir import bundle, codec
-from fhir_cds.reasoning import assemble
-from fhir_cds.reasoning.apply import apply_plan
+from fhir_cds.authoring import cases
+from fhir_cds.authoring.check_server import roots
+from fhir_cds.fhir import codec
 from fhir_cds.server.state import Loaded
 
 pytestmark = pytest.mark.hapi
 
-ROOT = Path(__file__).parents[2]
+ROOT = agreement.ROOT
 SAMPLES = sorted((ROOT / "tests" / "patients").glob("*.json"))
-SAMPLE_DAY = date(2026, 1, 31)
-FOLDERS = sorted({path.parent for path in cases.find(ROOT)})
-PATHWAYS = ("ibero2025-pathway", "ccsf2025-pathway")
-LIMIT = None if os.environ.get("FHIR_CDS_HAPI_CASES") == "all" else 1
-"""Cases compared in each folder: one, or all of them (over half an hour) with FHIR_CDS_HAPI_CASES=all."""
-
-
-def compare(server: Server, content: Loaded, plan: str, resources: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return where HAPI and we differ on a plan, for a patient whose resources the server holds."""
-    listed = [dict(item) for item in resources]
-    subject = next(f"Patient/{item['id']}" for item in listed if item["resourceType"] == "Patient")
-    reply = server.apply(plan, subject)
-    record = from_resources(listed, systems=content.systems)
-    ours = assemble.careplan(apply_plan(content.engine, plan, record, reply.today.isoformat()))
-    return parity.differences(parity.normal_form(ours), parity.normal_form(reply.body))
-
-
-def today(server: Server) -> date:
-    """Return the day of the server's clock."""
-    return server.call("GET", "metadata").today
+CASES = cases.find(ROOT)
+ONE_OF_EACH = list({path.parent: path for path in CASES}.values())
+STORED = SAMPLES[:: len(SAMPLES) // 4]
+STORED_PATHWAY = "ibero2025-pathway"
 
 
 def test_content_is_there_unchanged(published: Server, content: Loaded) -> None:
@@ -61,26 +39,30 @@ def test_content_is_there_unchanged(published: Server, content: Loaded) -> None:
 @pytest.mark.parametrize("moved", [True, False], ids=["moved", "unmoved"])
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_sample_patient(published: Server, content: Loaded, path: Path, *, moved: bool) -> None:
-    """Both pathways, with all their nested plans, give the same on HAPI and here."""
-    held = bundle.read(codec.decode(path.read_bytes())).resources
-    days = (today(published) - SAMPLE_DAY).days if moved else 0
-    resources = parity.renamed([parity.shifted(item, days) for item in held], "m." if moved else "u.")
-    published.put(resources)
-    assert {plan: compare(published, content, plan, resources) for plan in PATHWAYS} == {plan: [] for plan in PATHWAYS}
+    """Every pathway, with all its nested plans, gives the same on HAPI and here; also for a record months old."""
+    patient = agreement.sample(path, agreement.days_to(published.today()) if moved else 0)
+    plans = roots(content.engine)
+    found = {plan: agreement.compare(published, content, plan, patient, sent=True) for plan in plans}
+    assert {plan: texts for plan, texts in found.items() if texts} == {}
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_cases(published: Server, content: Loaded, folder: Path) -> None:
-    """The cases of a folder (`LIMIT`) give the same on HAPI and here; in a story, every plan that it names."""
-    words = cases.words(ROOT)
-    found = {}
-    for number, path in enumerate(cases.find(ROOT, [folder.name])[:LIMIT]):
-        case = cases.load(path, words)
-        days = (today(published) - date.fromisoformat(case.now[:10])).days
-        held = runner.record(content.engine, case).resources
-        resources = parity.renamed([parity.shifted(item, days) for item in held], f"{folder.name}.{number}.")
-        published.put(resources)
-        for plan in case.expect.outcomes:
-            found[case.id, plan] = compare(published, content, plan, resources)
-    assert {key: text for key, text in found.items() if text} == {}
-    assert found
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_stored_sample_patient(published: Server, content: Loaded, path: Path) -> None:
+    """The longest pathway gives the same when HAPI reads the record from its database."""
+    patient = agreement.sample(path, agreement.days_to(published.today()))
+    stored = agreement.stored(published, patient, "s.")
+    assert agreement.compare(published, content, STORED_PATHWAY, stored, sent=False) == ()
+
+
+def test_cases(published: Server, content: Loaded) -> None:
+    """Every plan that a case names gives the same on HAPI and here, for all cases."""
+    answers = list(agreement.of_cases(published, content, CASES))
+    assert [answer for answer in answers if answer.differences] == [], agreement.figure(answers)
+    assert {answer.case for answer in answers} == {agreement.name_of(path) for path in CASES}
+
+
+def test_stored_cases(published: Server, content: Loaded) -> None:
+    """The same for one case of each folder, the record read by HAPI from its database."""
+    answers = list(agreement.of_cases(published, content, ONE_OF_EACH, sent=False))
+    assert [answer for answer in answers if answer.differences] == [], agreement.figure(answers)
+    assert {answer.case for answer in answers} == {agreement.name_of(path) for path in ONE_OF_EACH}
