@@ -15,17 +15,25 @@ def closure(registry: Registry, definition: Resource) -> list[Resource]:
     """Return a definition and all resources of the content that it names, directly or through others.
 
     Named is a resource wherever its canonical stands: a library, an activity, a nested plan, a value set, a code
-    system, the definition of an extension. Of related artifacts those count that it depends on or is composed of.
+    system, the definition of an extension; a NamingSystem by a URI that it is about. Of related artifacts those count
+    that it depends on or is composed of.
     """
     found = {_key(definition): definition}
+    seen: set[str] = set()
     pending = [definition]
     while pending:
-        for canonical in _texts(pending.pop()):
-            other = registry.find(canonical)
+        for text in _texts(pending.pop()):
+            other = registry.find(text)
+            seen.add(text)
             if other is not None and _key(other) not in found:
                 found[_key(other)] = other
                 pending.append(other)
-    return list(found.values())
+    named = [item for item in registry.by_type("NamingSystem") if _uris(item) & seen]
+    return [*found.values(), *named]
+
+
+def _uris(naming: Resource) -> set[str]:
+    return {str(unique.get("value")) for unique in naming.get("uniqueId", ())}
 
 
 def _key(resource: Resource) -> str:

@@ -18,6 +18,7 @@ from fhir_cds.fhir import codec
 
 JSON: Final = "application/json"
 FHIR_JSON: Final = "application/fhir+json"
+FHIR_JSON_UTF_8: Final = f"{FHIR_JSON}; charset=utf-8"
 _CODES: Final = {
     400: "invalid",
     403: "forbidden",
@@ -57,8 +58,9 @@ class HttpError(FhirCdsError):
 def json_response(
     content: object, *, status: int = 200, media_type: str = JSON, headers: dict[str, str] | None = None
 ) -> Response:
-    """Return a JSON response; decimals keep their digits."""
-    return Response(codec.encode(content), status, headers, media_type)
+    """Return a JSON response; decimals keep their digits. FHIR wants the charset said (R4 §3.1.0.1.9)."""
+    kind = FHIR_JSON_UTF_8 if media_type == FHIR_JSON else media_type
+    return Response(codec.encode(content), status, headers, kind)
 
 
 def media_type(request: Request) -> str:

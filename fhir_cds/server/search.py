@@ -62,7 +62,10 @@ _SORTS: Final[Mapping[str, str]] = MappingProxyType(
         "date": "date",
     }
 )
-_CONTROL: Final = frozenset({"_count", "_offset", "_summary", "_elements", "_format", "_total", "_pretty", "_sort"})
+# _totalMethod is what fhirpy sends beside _count=0; the total is always exact here.
+_CONTROL: Final = frozenset(
+    {"_count", "_offset", "_summary", "_elements", "_format", "_total", "_totalMethod", "_pretty", "_sort"}
+)
 _SUBSETTED: Final = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
 _UNESCAPED_COMMA: Final = re.compile(r"(?<!\\),")
 
@@ -173,8 +176,8 @@ SEARCH: Final[Mapping[str, SearchParameter]] = MappingProxyType(
 _NOT_OF: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "NamingSystem": frozenset({"url", "version", "title", "identifier", "topic"}),
-        "OperationDefinition": frozenset({"identifier", "topic", "context", "context-type"}),
-        "StructureDefinition": frozenset({"topic"}),
+        "OperationDefinition": frozenset({"identifier", "topic", "type", "context", "context-type"}),
+        "StructureDefinition": frozenset({"topic", "type"}),
         "CodeSystem": frozenset({"topic", "type"}),
         "ValueSet": frozenset({"topic", "type"}),
         "Questionnaire": frozenset({"topic", "type"}),

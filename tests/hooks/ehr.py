@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 from starlette.testclient import TestClient
 
+from fhir_cds.data.record import PatientRecord, from_bundle
 from fhir_cds.fhir import codec
 from fhir_cds.server.sandbox import Store
 
@@ -92,3 +93,8 @@ def cards(client: TestClient, service: str, body: Any) -> list[dict[str, Any]]:
     validator("response").validate(answer.json())
     found: list[dict[str, Any]] = answer.json()["cards"]
     return found
+
+
+def record(name: str) -> PatientRecord:
+    """Return a sample patient's record."""
+    return from_bundle(bundle(name))

@@ -96,7 +96,7 @@ def test_q9_other_statuses(client: TestClient) -> None:
 def test_q10_errors_are_operation_outcomes(client: TestClient) -> None:
     """Every error carries an OperationOutcome, as FHIR JSON when asked for."""
     answer = ehr.post(client, "nothing", {}, headers={"accept": "application/fhir+json"})
-    assert answer.headers["content-type"] == "application/fhir+json"
+    assert answer.headers["content-type"] == "application/fhir+json; charset=utf-8"
     assert answer.json()["resourceType"] == "OperationOutcome"
     assert client.get("/nothing").headers["content-type"] == "application/json"
 
