@@ -76,9 +76,9 @@ async def gather(
     loose = [answer.key for answer in found if answer.state in {State.SINGLE, State.LISTED}]
     if loose:
         _LOG.info("prefetch keys of another form than asked for: %s", ", ".join(loose))
-    queries = {key: received.fill(template, context) for key, template in wanted.items()}
     parts = [_from_prefetch(answer) for answer in found]
     if client is not None:
+        queries = {key: received.fill(template, context) for key, template in wanted.items()}
         ask = [answer for answer in found if answer.rule.ask and queries[answer.key] is not None]
         filled = {answer.key: queries[answer.key] or "" for answer in ask}
         read = {part.key: part for part in await _read(client, ask, filled, systems)}

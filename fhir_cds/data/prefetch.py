@@ -208,17 +208,22 @@ def _told(state: State, told: tuple[issues.Issue, ...]) -> str:
 def _expect_types(value: Resource, query: str, place: str) -> None:
     if "$" in query or "_include" in query or "_revinclude" in query:
         return
+    allowed = _allowed(query)
     for index, entry in enumerate(value.get("entry") or ()):
         search = entry.get("search")
         mode = search.get("mode", "match") if isinstance(search, dict) else "match"
-        if mode == "match" and "resource" in entry:
+        if mode == "match" and "resource" in entry and entry["resource"].get("resourceType") not in allowed:
             _expect_type(entry["resource"], query, f"{place}.entry[{index}].resource")
 
 
 def _expect_type(resource: Resource, query: str, place: str) -> None:
     asked = type_of(query)
-    if "$" not in query and asked is not None and resource.get("resourceType") not in (asked, "OperationOutcome"):
+    if "$" not in query and asked is not None and resource.get("resourceType") not in _allowed(query):
         raise InputError(f"a {asked} is expected", where=place)
+
+
+def _allowed(query: str) -> tuple[str | None, ...]:
+    return (type_of(query), "OperationOutcome")
 
 
 def queries(services: Iterable[Service]) -> tuple[tuple[str, str], ...]:

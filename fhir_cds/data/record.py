@@ -237,6 +237,8 @@ def _belongs(resource: Resource, own: str, identifiers: frozenset[tuple[Any, Any
         value = resource.get(element)
         if value is None:
             continue
+        if isinstance(value, dict) and value.get("reference") == own:
+            return True
         named = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
         if not named:
             continue

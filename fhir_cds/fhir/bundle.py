@@ -64,7 +64,8 @@ def read(
     if not isinstance(entries, list):
         raise InputError("a list of entries is expected", where=f"{where}.entry")
 
-    found: list[tuple[str, Resource]] = []
+    found: list[Resource] = []
+    places: list[str] = []
     issues: list[Mapping[str, Any]] = []
     targets: dict[str, str] = {}
     seen_bases = set(bases)
@@ -80,7 +81,8 @@ def read(
             issues.extend(issues_of(resource))
             continue
         resource = identified(resource, f"{place}.resource", full_url)
-        found.append((f"{place}.resource", resource))
+        found.append(resource)
+        places.append(f"{place}.resource")
         if isinstance(full_url, str):
             targets[full_url] = reference.of(resource)
             parsed = reference.parse(full_url)
@@ -89,7 +91,7 @@ def read(
     frozen_bases = frozenset(seen_bases)
     rewriter = Rewriter(targets, systems, frozen_bases)
     return Held(
-        tuple(rewriter.apply(resource, place) for place, resource in found),
+        tuple(rewriter.apply_all(found, places)),
         tuple(issues),
         next_link(bundle),
         frozen_bases,

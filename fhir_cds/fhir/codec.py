@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -85,6 +85,11 @@ def decode_lines(
 def encode(value: Any) -> bytes:
     """Return `value` as compact JSON: keys in the order given, decimals with all their digits."""
     return _ENCODER.encode(value)
+
+
+def encode_lines(values: Sequence[Any]) -> bytes:
+    """Return the values as NDJSON: each as `encode` gives it, with a line feed after it."""
+    return _ENCODER.encode_lines(values)
 
 
 def encode_pretty(value: Any) -> bytes:

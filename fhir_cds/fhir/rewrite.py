@@ -9,8 +9,7 @@ changes is copied. Input is never changed in place.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -19,8 +18,9 @@ from fhir_cds.fhir import codec, reference
 
 MAX_DEPTH: Final = 100  # R4 resources nest some fifteen levels deep; Questionnaires and extensions some more
 
-# A reference that is not `Type/id`: absolute, urn:, contained or versioned. A hit inside a text costs a copy, no more.
-_FOREIGN: Final = re.compile(rb'"reference":"(?:#|[^"]*(?::|/_history/))')
+_REFERENCE: Final = b'"reference":"'
+_SYSTEM: Final = b'"system":"'
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"{[\n"))
 
 
 class Rewriter:
@@ -39,7 +39,7 @@ class Rewriter:
         self._targets = targets or {}
         self._systems = systems or {}
         self._bases = bases
-        self._alias = _alias_pattern(tuple(self._systems))
+        self._aliases = _encoded(tuple(self._systems))
 
     def apply(self, resource: dict[str, Any], where: str | None = None) -> dict[str, Any]:
         """Return `resource` with local references and preferred code systems; itself when nothing changes.
@@ -52,10 +52,30 @@ class Rewriter:
             raise _too_deep(where) from None
         if text.count(b"{") + text.count(b"[") > MAX_DEPTH:
             _check_depth(resource, where)
-        if _FOREIGN.search(text) is None and (self._alias is None or self._alias.search(text) is None):
+        if not self._changes(text):
             return resource
         copy: dict[str, Any] = self._copy(resource)
         return copy
+
+    def apply_all(self, resources: Sequence[dict[str, Any]], places: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the resources as `apply` does each; most often nothing changes, which one look at all of them tells.
+
+        `places` are how errors name them. Raises InputError as `apply`.
+        """
+        try:
+            text = codec.encode_lines(resources)
+        except RecursionError:
+            text = b""
+        brackets = text.translate(None, _NO_BRACKETS).split(b"\n")
+        if text and max(map(len, brackets)) <= MAX_DEPTH and not self._changes(text):
+            return list(resources)
+        return [self.apply(resource, place) for resource, place in zip(resources, places, strict=True)]
+
+    def _changes(self, text: bytes) -> bool:
+        """Say whether anything in the JSON of resources may have to be rewritten; a text that looks like it counts."""
+        if any(b":" in value or value[:1] == b"#" or b"/_history/" in value for value in _values(text, _REFERENCE)):
+            return True
+        return bool(self._aliases) and not self._aliases.isdisjoint(_values(text, _SYSTEM))
 
     def _copy(self, value: Any) -> Any:
         if type(value) is list:
@@ -75,11 +95,15 @@ class Rewriter:
         return result
 
 
+def _values(text: bytes, key: bytes) -> set[bytes]:
+    """Return what stands after a key (with colon and opening quote) in JSON, up to the next quote."""
+    return {part.partition(b'"')[0] for part in text.split(key)[1:]}
+
+
 @lru_cache(maxsize=8)
-def _alias_pattern(aliases: tuple[str, ...]) -> re.Pattern[bytes] | None:
-    """Return what finds a code system by one of its aliases in the JSON of a resource; None without aliases."""
-    names = b"|".join(re.escape(codec.encode(alias)) for alias in aliases)
-    return re.compile(b'"system":(?:' + names + b")") if names else None
+def _encoded(aliases: tuple[str, ...]) -> frozenset[bytes]:
+    """Return aliases of code systems as they stand between quotes in JSON."""
+    return frozenset(codec.encode(alias)[1:-1] for alias in aliases)
 
 
 def rewrite(

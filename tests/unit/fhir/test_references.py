@@ -10,7 +10,7 @@ import pytest
 from fhir_cds.errors import InputError
 from fhir_cds.fhir import bundle, ids, issues, reference
 from fhir_cds.fhir.reference import Reference
-from fhir_cds.fhir.rewrite import MAX_DEPTH, rewrite
+from fhir_cds.fhir.rewrite import MAX_DEPTH, Rewriter, rewrite
 
 
 @pytest.mark.parametrize(
@@ -139,3 +139,28 @@ def test_issues() -> None:
     assert issues.codes([]) == "no known code"
     assert issues.outcome([])["issue"][0]["severity"] == "information"
     assert bundle.issues_of({"issue": []})[0]["severity"] == "error"
+
+
+def test_rewriting_several_is_rewriting_each() -> None:
+    """One look at all of them finds whatever would change one, wherever it stands."""
+    system = "urn:alias"
+    plain = {"resourceType": "Flag", "id": "1", "subject": {"reference": "Patient/1"}}
+    cases: list[dict[str, Any]] = [
+        plain,
+        {**plain, "subject": {"reference": "https://ehr.example.org/fhir/Patient/1"}},
+        {**plain, "subject": {"reference": "Patient/1/_history/2"}},
+        {**plain, "subject": {"reference": "#p"}},
+        {**plain, "code": {"coding": [{"system": system, "code": "c"}]}},
+        {**plain, "code": {"text": '"reference":"urn:uuid:1"'}},
+    ]
+    rewriter = Rewriter({"#p": "Patient/1"}, {system: "https://e.org/preferred"})
+    for case in cases:
+        listed = [plain, case, plain]
+        assert rewriter.apply_all(listed, ["a", "b", "c"]) == [rewriter.apply(item) for item in listed]
+    assert rewriter.apply_all([plain], ["a"])[0] is plain
+    assert rewriter.apply_all([], []) == []
+    deep: Any = "x"
+    for _ in range(MAX_DEPTH):
+        deep = {"x": deep}
+    with pytest.raises(InputError, match=r"b: nested deeper"):
+        rewriter.apply_all([plain, {"resourceType": "Flag", "x": deep}], ["a", "b"])
