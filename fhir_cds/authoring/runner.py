@@ -10,6 +10,8 @@ from typing import Any, Final
 from fhir_cds.authoring import shorthand
 from fhir_cds.authoring.cases import Case, Verdicts
 from fhir_cds.cql import to_json
+from fhir_cds.data.answers import KIND, answered
+from fhir_cds.data.forms import Forms
 from fhir_cds.data.record import PatientRecord, from_resources
 from fhir_cds.errors import FhirCdsError
 from fhir_cds.followup.schedule import Schedule, items, schedules_in
@@ -43,7 +45,10 @@ class Result:
 
 def record(engine: Engine, case: Case) -> PatientRecord:
     """Return the record of a case, read as the service reads any record; raises InputError."""
-    return from_resources(case.resources, systems=aliases(engine.registry), where=case.id)
+    held = from_resources(case.resources, systems=aliases(engine.registry), where=case.id)
+    if not any(resource["resourceType"] == KIND for resource in held.resources):
+        return held
+    return answered(held, Forms.of(engine.registry))
 
 
 def run(

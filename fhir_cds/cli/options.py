@@ -15,6 +15,8 @@ from typing import Annotated, Any, Final, Protocol
 import typer
 
 from fhir_cds.cards.facts import texts
+from fhir_cds.data.answers import answered
+from fhir_cds.data.forms import Forms
 from fhir_cds.data.record import PatientRecord, read
 from fhir_cds.errors import InputError
 from fhir_cds.fhir import codec
@@ -63,6 +65,10 @@ class Guidelines(Protocol):
     def systems(self) -> Mapping[str, str]:
         """Preferred URI of each alias of a code system."""
 
+    @property
+    def forms(self) -> Forms:
+        """Its questionnaires."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Guidelines:
@@ -70,12 +76,14 @@ class _Guidelines:
     engine: Engine
     fact_texts: Mapping[str, str]
     systems: Mapping[str, str]
+    forms: Forms
 
 
 def load(content: Sequence[Path] | None) -> Guidelines:
     """Return the content of the folders given, else of FHIR_CDS_CONTENT, else the built-in one, without its service."""
     knowledge = knowledge_of(roots(content))
-    return _Guidelines(knowledge, Engine.load(knowledge), texts(knowledge.registry), aliases(knowledge.registry))
+    registry = knowledge.registry
+    return _Guidelines(knowledge, Engine.load(knowledge), texts(registry), aliases(registry), Forms.of(registry))
 
 
 def roots(content: Sequence[Path] | None) -> tuple[Path, ...]:
@@ -89,7 +97,7 @@ def moment(now: str | None) -> str:
 
 
 def patient(content: Guidelines, file: str | None, fhir_server: str | None, subject: str | None) -> PatientRecord:
-    """Return the record named by the options.
+    """Return the record named by the options, with what was answered in questionnaires.
 
     Raises InputError for a combination that names none or two, and for a file that is not one patient's record;
     FhirServerError, NotFoundError or MissingDataError for a server that does not give it.
@@ -97,10 +105,10 @@ def patient(content: Guidelines, file: str | None, fhir_server: str | None, subj
     if file is not None and (fhir_server is not None or subject is not None):
         raise InputError("give --patient, or --fhir-server with --subject, not both", where="--patient")
     if file is not None:
-        return read(_bytes(file), where=file, systems=content.systems, limit=LARGEST_FILE)
+        return answered(read(_bytes(file), where=file, systems=content.systems, limit=LARGEST_FILE), content.forms)
     if fhir_server is None or subject is None:
         raise InputError("give --patient FILE, or --fhir-server URL with --subject Patient/123", where="--patient")
-    return asyncio.run(_from_server(content, fhir_server, subject))
+    return answered(asyncio.run(_from_server(content, fhir_server, subject)), content.forms)
 
 
 def emit(value: Any) -> None:

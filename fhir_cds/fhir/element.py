@@ -46,7 +46,7 @@ multipleBirth occurrence onset performed product rate reported scheduled service
 CHOICES: Final = frozenset(_CHOICES.split())
 """Elements `name[x]` of the resources that `$apply` makes and of their parts."""
 
-# Elements that repeat (0..*), where the path gives no index: of the resources `$apply` makes, and of an action.
+# Elements that repeat (0..*), where the path gives no index: of the resources that are made here, and of an action.
 _REPEATED_AT_TOP: Final[Mapping[str, str]] = {
     "Appointment": "basedOn participant reasonCode reasonReference requestedPeriod serviceCategory serviceType slot "
     "specialty supportingInformation",
@@ -54,6 +54,7 @@ _REPEATED_AT_TOP: Final[Mapping[str, str]] = {
     "partOf replaces supportingInfo",
     "Claim": "careTeam diagnosis insurance item procedure related supportingInfo",
     "CommunicationRequest": "about basedOn category medium payload reasonCode reasonReference recipient replaces",
+    "Condition": "bodySite category evidence stage",
     "Contract": "alias authority domain friendly instantiatesUri legal relevantHistory rule signer site subType "
     "subject supportingInfo term",
     "DeviceRequest": "basedOn instantiatesCanonical instantiatesUri insurance parameter priorRequest reasonCode "
@@ -62,6 +63,7 @@ _REPEATED_AT_TOP: Final[Mapping[str, str]] = {
     "ImmunizationRecommendation": "recommendation",
     "MedicationRequest": "basedOn category detectedIssue dosageInstruction eventHistory instantiatesCanonical "
     "instantiatesUri insurance reasonCode reasonReference supportingInformation",
+    "MedicationStatement": "basedOn derivedFrom dosage partOf reasonCode reasonReference",
     "NutritionOrder": "allergyIntolerance excludeFoodModifier foodPreferenceModifier instantiates "
     "instantiatesCanonical instantiatesUri supplement",
     "Observation": "basedOn category component derivedFrom focus hasMember interpretation partOf performer "

@@ -17,6 +17,7 @@ from fhir_cds.cards import contexts
 from fhir_cds.cards.discovery import Offer
 from fhir_cds.cards.messages import Request as CdsRequest
 from fhir_cds.cards.messages import parse_feedback, parse_request
+from fhir_cds.data.answers import answered
 from fhir_cds.data.gather import gather
 from fhir_cds.data.prefetch import unasked
 from fhir_cds.data.record import PatientRecord
@@ -110,7 +111,7 @@ async def _record(
         log.info(
             "prefetch keys that were not asked for", extra={"service": offer.service.id, "unasked": len(strangers)}
         )
-    return await gather(
+    record = await gather(
         offer.service.prefetch,
         context,
         message.prefetch,
@@ -120,6 +121,7 @@ async def _record(
         optional=offer.service.optional,
         systems=content.systems,
     )
+    return answered(record, content.forms)
 
 
 def _note(service: State, caller: Caller, question: Question, advice: Advice, milliseconds: int) -> None:

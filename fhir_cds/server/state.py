@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from fhir_cds.cards.discovery import Offer, document, offers
 from fhir_cds.cards.facts import texts
+from fhir_cds.data.forms import Forms
 from fhir_cds.knowledge.load import Knowledge
 from fhir_cds.knowledge.load import load as knowledge_of
 from fhir_cds.reasoning.engine import Engine
@@ -42,6 +43,7 @@ class Loaded:
     etag: str
     fact_texts: Mapping[str, str]
     systems: Mapping[str, str]
+    forms: Forms
     started: datetime
 
     def offered(self, service_id: str) -> tuple[Offer, ...]:
@@ -87,7 +89,8 @@ def derive(knowledge: Knowledge, clock: Clock, engine: Engine | None = None) -> 
             knowledge.registry.resolve(plan, "PlanDefinition", where=offer.service.source)
     body, etag = document(offered)
     registry = knowledge.registry
-    return Loaded(knowledge, made, offered, body, etag, texts(registry), aliases(registry), clock())
+    forms = Forms.of(registry)
+    return Loaded(knowledge, made, offered, body, etag, texts(registry), aliases(registry), forms, clock())
 
 
 def settle() -> None:

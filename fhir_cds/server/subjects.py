@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from fhir_cds.data import prefetch, record
+from fhir_cds.data.answers import answered
 from fhir_cds.data.gather import gather_subject, subject_of
 from fhir_cds.data.record import PatientRecord
 from fhir_cds.errors import InputError, MissingDataError
@@ -29,7 +30,7 @@ MOST: Final = 20
 async def records(
     service: State, content: Loaded, invocation: Invocation, definition: Json, *, limit: int = MOST
 ) -> list[PatientRecord]:
-    """Return the record of each subject, with what `definition` reads.
+    """Return the record of each subject, with what `definition` reads and what was answered in questionnaires.
 
     Raises InputError for no subject, one that is not a Patient, or data of another patient; HttpError 422 for too many;
     MissingDataError when there are no data, or the endpoint does not give them.
@@ -44,14 +45,16 @@ async def records(
     if invocation.endpoint is None:
         if brought is None:
             raise MissingDataError("no data: give data, prefetchData or dataEndpoint", where="data")
-        return [record.assemble([(place, own)], subject=name) for name, own in _by_subject(brought, subjects)]
+        held = [record.assemble([(place, own)], subject=name) for name, own in _by_subject(brought, subjects)]
+        return [answered(one, content.forms) for one in held]
     wanted = _queries(content, invocation, definition)
     found = []
     for name, own in _by_subject(brought or [], subjects):
         read = await gather_subject(service.connections, invocation.endpoint, name, wanted, systems=content.systems)
         known = {reference.of(item) for item in own}
         rest = [item for item in read.resources if reference.of(item) not in known]
-        found.append(record.assemble([(place, own), ("dataEndpoint", rest)], subject=name, gaps=read.gaps))
+        joined = record.assemble([(place, own), ("dataEndpoint", rest)], subject=name, gaps=read.gaps)
+        found.append(answered(joined, content.forms))
     return found
 
 

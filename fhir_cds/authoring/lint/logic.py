@@ -75,9 +75,11 @@ def generated(content: Content) -> Iterator[Remark]:
 
 
 def prefetch(content: Content) -> Iterator[Remark]:
-    """C008: a service's prefetch reads every resource type that its plans' logic reads, and nothing else."""
+    """C008: a prefetch reads what its plans' logic reads, with the answers to questionnaires, and nothing else."""
     for hook in content.hooks:
         wanted = {kind for kind, _ in retrieves(content, hook.document)}
+        if wanted and any(True for _ in content.of("Questionnaire")):
+            wanted.add("QuestionnaireResponse")
         queries: dict[str, str] = hook.document.get("prefetch", {})
         held = {key: re.split(r"[?/]", query, maxsplit=1)[0] for key, query in queries.items()}
         for kind in sorted(wanted - set(held.values())):
