@@ -32,6 +32,7 @@ from fhir_cds.server.metrics import CONTENT_TYPE, Metrics
 from fhir_cds.server.settings import Settings
 from fhir_cds.server.state import Clock, Loaded, State, loaded, state
 from fhir_cds.server.store import Store
+from fhir_cds.server.traces import Collected, Traces, Tracing, exported
 from fhir_cds.server.trust import FirstUse, Trust
 
 log: Final = logging.getLogger("fhir_cds.server")
@@ -39,11 +40,14 @@ log: Final = logging.getLogger("fhir_cds.server")
 _EXPOSED: Final = ("ETag", "Retry-After")
 
 
-def create_app(content: Loaded, settings: Settings, *, clock: Clock = states.utc_now) -> Starlette:
-    """Return the service over loaded content; `clock` gives the instant of evaluation.
+def create_app(
+    content: Loaded, settings: Settings, *, clock: Clock = states.utc_now, traces: Traces | None = None
+) -> Starlette:
+    """Return the service over loaded content; `clock` gives the instant of evaluation, `traces` go before the settings.
 
-    Raises InputError when the store or the sandbox folder cannot be opened.
+    Raises InputError when the store or the sandbox folder cannot be opened, or traces cannot be sent.
     """
+    traces = traces or exported(settings.trace_url)
     store = Store(settings.feedback_url)
     audit = Audit(store)
     service = State(
@@ -58,6 +62,7 @@ def create_app(content: Loaded, settings: Settings, *, clock: Clock = states.utc
         metrics=Metrics(),
         store=store,
         audit=audit,
+        traces=traces,
     )
     service.metrics.plans.set(len(content.knowledge.registry.by_type("PlanDefinition")))
 
@@ -67,6 +72,7 @@ def create_app(content: Loaded, settings: Settings, *, clock: Clock = states.utc
         await service.connections.close()
         await asyncio.to_thread(audit.close)
         store.close()
+        await asyncio.to_thread(traces.close)
 
     routes: list[BaseRoute] = [
         *cds_hooks.ROUTES,
@@ -78,7 +84,8 @@ def create_app(content: Loaded, settings: Settings, *, clock: Clock = states.utc
     ]
     if settings.sandbox is not None:
         routes.append(Mount("/sandbox/fhir", sandbox.application(sandbox.Store.load(settings.sandbox))))
-    middleware = [Middleware(Counting, state=service)]
+    middleware = [Middleware(Tracing, traces=traces)] if isinstance(traces, Collected) else []
+    middleware.append(Middleware(Counting, state=service))
     if settings.cors_origins:
         middleware.append(
             Middleware(

@@ -62,9 +62,11 @@ async def call(request: Request) -> Response:
     message = parse_request(await read_json(request, service.settings.body_limit_bytes))
     offer = _by_hook(offered, message.hook)
     context = contexts.check(message.hook, message.context)
-    record = await _record(request, content, offer, message, context)
+    with service.traces.span("gather", service=offer.service.id, hook=message.hook):
+        record = await _record(request, content, offer, message, context)
     question = Question(offer, record, service.now(), context, str(message.hook_instance))
-    advice = await _advice(content, question, service.settings.smart_app_url)
+    with service.traces.span("advise", resources=len(record.resources)):
+        advice = await _advice(content, question, service.settings.smart_app_url)
     _note(service, caller, question, advice, round((time.perf_counter() - started) * 1000))
     return json_response(advice.response.json_object(), headers={"Cache-Control": "no-store"})
 
@@ -78,7 +80,8 @@ async def feedback(request: Request) -> Response:
         raise NotFoundError("there is no such service; see /cds-services", where="cds-services")
     message = parse_feedback(await read_json(request, service.settings.body_limit_bytes))
     received = datetime.fromisoformat(service.now())
-    new = await asyncio.to_thread(service.store.feedback, name, caller.iss, message.feedback, received)
+    with service.traces.span("store", items=len(message.feedback)):
+        new = await asyncio.to_thread(service.store.feedback, name, caller.iss, message.feedback, received)
     for item in message.feedback:
         service.metrics.feedback.labels(item.outcome).inc()
     log.info("feedback", extra={"service": name, "issuer": caller.iss, "items": len(message.feedback), "new": new})

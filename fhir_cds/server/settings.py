@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     )
     feedback_retention_days: int = Field(default=730, ge=1, description="How long feedback and audit are kept.")
     hash_key: SecretStr = Field(default=SecretStr(""), description="Key of the patient id hash in the audit store.")
+    trace_url: str | None = Field(
+        default=None, description="OTLP/HTTP address that OpenTelemetry traces are sent to (extra otel) [no traces]."
+    )
     smart_app_url: str | None = Field(default=None, description="Launch URL of a SMART app, linked from cards.")
     sandbox: Path | None = Field(default=None, description="Folder of sample patients to serve at /sandbox/fhir.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # what loads content need not import a web server
     from fhir_cds.server.metrics import Metrics
     from fhir_cds.server.settings import Settings
     from fhir_cds.server.store import Answer, Store
+    from fhir_cds.server.traces import Traces
     from fhir_cds.server.trust import Trust
 
 Clock = Callable[[], datetime]
@@ -64,6 +65,7 @@ class State:
     metrics: Metrics
     store: Store
     audit: Callable[[Answer], None]
+    traces: Traces
 
     def now(self) -> str:
         """Return the instant of evaluation as ISO text with offset: the one place where a clock is read."""
