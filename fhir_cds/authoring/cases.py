@@ -23,7 +23,7 @@ Bases = dict[Path, tuple[dict[str, Any], ...]]
 
 OPEN_END: Final = "..."
 _NEEDED: Final = frozenset({"id", "title", "guideline", "now", "expect"})
-_KEYS: Final = _NEEDED | {"facts", "patient", "remove", "drafts", "note"}
+_KEYS: Final = _NEEDED | {"facts", "patient", "remove", "drafts", "parameters", "note"}
 _EXPECT: Final = frozenset({"outcome", "missing", "defines", "schedule", "outcomes"})
 _VISIT: Final = frozenset({"number", "phase", "earliest", "latest", "status", "activities", "done"})
 _DATE_LENGTH: Final = len("2026-01-31")
@@ -49,7 +49,10 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case; `plan` is the id of the plan that its folder is named after (None in a story)."""
+    """One case; `plan` is the id of the plan that its folder is named after (None in a story).
+
+    `parameters` are CQL parameters by name: what a site may set.
+    """
 
     path: Path
     id: str
@@ -59,6 +62,7 @@ class Case:
     plan: str | None
     resources: tuple[dict[str, Any], ...]
     drafts: tuple[dict[str, Any], ...]
+    parameters: Mapping[str, Any]
     expect: Expectation
 
 
@@ -114,6 +118,7 @@ def load(path: Path, vocabulary: Words, bases: Bases | None = None) -> Case:
         plan=plan,
         resources=tuple(resources),
         drafts=tuple(shorthand.resources(document.get("drafts") or [], vocabulary, f"{where} drafts", subject)),
+        parameters=document.get("parameters") or {},
         expect=_expectation(document["expect"], plan, where),
     )
 

@@ -14,10 +14,10 @@ from typing import Final
 from fhir_cds.authoring import helpers, runner
 from fhir_cds.authoring.cases import Case
 from fhir_cds.authoring.elm_form import definitions
-from fhir_cds.authoring.elm_graph import Logic, Name
+from fhir_cds.authoring.elm_graph import Logic, Name, logic
 from fhir_cds.authoring.lint.logic import library_of, named
 from fhir_cds.authoring.lint.view import Content, Json, actions, read
-from fhir_cds.authoring.mutants import Mutant, mutants
+from fhir_cds.authoring.mutants import Mutant, applied, mutants
 from fhir_cds.authoring.schemata import armed, switched
 from fhir_cds.cql import Program
 from fhir_cds.data.record import PatientRecord
@@ -63,6 +63,11 @@ class Bench:
     records: Mapping[str, PatientRecord]
     kills: dict[Name, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
+    @property
+    def logic(self) -> Logic:
+        """All statements of the content."""
+        return self.content.logic
+
     def fates(self, batch: Sequence[Mutant]) -> list[Fate]:
         """Return what becomes of each mutant of a batch; where one does not compile, the batch is halved."""
         try:
@@ -81,11 +86,30 @@ class Bench:
             if not runner.run(engine, case, self.records[key(case)], switches).passed:
                 kills[key(case)] += 1
                 return Fate(mutant, CAUGHT, key(case))
-        return Fate(mutant, SURVIVED if cases else UNREACHED)
+        return self._alone(mutant, cases) if cases else Fate(mutant, UNREACHED)
+
+    def _alone(self, mutant: Mutant, cases: Iterable[Case]) -> Fate:
+        """Return the fate of a mutant that no case caught in a batch.
+
+        The facts that are missing follow the references of defines, and a batch has those of all its versions: so a
+        mutant that refers to less is run by itself against the cases that expect facts to be missing.
+        """
+        documents = self.logic.documents
+        library = mutant.define.library
+        changed = {**documents, library: applied(documents[library], mutant)}
+        if logic(changed).statements.get(mutant.define) != self.logic.statements.get(mutant.define):
+            engine = self._engine(changed)
+            for case in cases:
+                asked = any(verdicts.missing for verdicts in case.expect.outcomes.values())
+                if asked and not runner.run(engine, case, self.records[key(case)]).passed:
+                    return Fate(mutant, CAUGHT, key(case))
+        return Fate(mutant, SURVIVED)
 
     def engine(self, batch: Sequence[Mutant]) -> Engine:
         """Return the engine with a batch of mutants in it."""
-        documents = armed(self.content.logic.documents, batch)
+        return self._engine(armed(self.logic.documents, batch))
+
+    def _engine(self, documents: Mapping[str, Json]) -> Engine:
         program = Program.load(documents.values(), self.code_sets)
         names = frozenset(name for library in program.libraries for name in library.parameters)
         return replace(self.sound, program=program, graph=graph(program.libraries), parameters=names)

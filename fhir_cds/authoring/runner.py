@@ -13,7 +13,7 @@ from fhir_cds.cql import to_json
 from fhir_cds.data.answers import KIND, answered
 from fhir_cds.data.forms import Forms
 from fhir_cds.data.record import PatientRecord, from_resources
-from fhir_cds.errors import FhirCdsError
+from fhir_cds.errors import FhirCdsError, InputError
 from fhir_cds.followup.schedule import Schedule, items, schedules_in
 from fhir_cds.reasoning import explain, plans
 from fhir_cds.reasoning.apply import apply_in, begin
@@ -61,13 +61,19 @@ def run(
     """
     why: list[str] = []
     try:
-        drafts = {DRAFTS: list(case.drafts)} if case.drafts else {}
-        context = Context(parameters={**drafts, **parameters})
+        context = Context(parameters={**_parameters(engine, case), **parameters})
         session = begin(engine, known or record(engine, case), case.now, context)
         differences = [*_outcomes(session, case, why), *_defines(session, case), *_schedule(session, case)]
     except FhirCdsError as error:
         differences = [f"{type(error).__name__}: {error}"]
     return Result(case, tuple(differences), "\n".join(why))
+
+
+def _parameters(engine: Engine, case: Case) -> dict[str, Any]:
+    for name in case.parameters:
+        if name not in engine.parameters:
+            raise InputError(f"no library has the parameter {name}", where=case.id)
+    return {**({DRAFTS: list(case.drafts)} if case.drafts else {}), **case.parameters}
 
 
 def _outcomes(session: Session, case: Case, why: list[str]) -> Iterator[str]:

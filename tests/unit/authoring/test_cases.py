@@ -1,5 +1,6 @@
 """Cases: read strictly, run against the engine, and able to fail."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,16 @@ def test_selection(toy: Path) -> None:
     assert len(cases.find(toy, [str((toy / FEVER).parent), "fever-comes"])) == 5
     with pytest.raises(NotFoundError, match="nothing-like-it"):
         cases.find(toy, ["nothing-like-it"])
+
+
+def test_a_case_may_set_what_a_site_may_set() -> None:
+    """A CQL parameter by its name changes the answer; a name that no library has is a difference."""
+    root = Path(__file__).parents[3]
+    engine = Engine.load(load([root]))
+    folder = root / cases.CASES / "tarpswg2018-check-metastasectomy"
+    case = cases.load(folder / "performance-not-suitable.yaml", cases.words(root))
+    assert runner.run(engine, case).passed
+    without = replace(case, parameters={})
+    assert any("got not-applicable" in text for text in runner.run(engine, without).differences)
+    misspelt = replace(case, parameters={"Worst Grade": 1})
+    assert any("no library has the parameter Worst Grade" in text for text in runner.run(engine, misspelt).differences)
