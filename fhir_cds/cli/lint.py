@@ -33,7 +33,9 @@ def lint(
     usual = root.resolve().parent / "shared" / "guidelines"
     folder = catalogue or (usual if usual.is_dir() else None)
     if folder is None:
-        typer.echo("no catalogue of recommendations and codes at hand: C020, C022 and C028 look at less", err=True)
+        typer.echo(
+            "no catalogue of recommendations and codes at hand: C020, C022, C028 and C030 look at less", err=True
+        )
     findings = linter.lint(root, folder, rule or ())
     for finding in findings:
         typer.echo(str(finding))

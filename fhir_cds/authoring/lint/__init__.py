@@ -48,11 +48,12 @@ RULES: Final[Mapping[str, Rule]] = {
     "C027": resources.profiles,
     "C028": logic.facts,
     "C029": evidence.suppressed,
+    "C030": evidence.wording,
 }
 STALE: Final = "C000"
 """The rule about `lint.toml` itself: an entry there that excuses nothing."""
 
-CATALOGUED: Final = frozenset({"C020", "C022", "C028"})
+CATALOGUED: Final = frozenset({"C020", "C022", "C028", "C030"})
 """Rules that find less without the catalogue: an excuse for one of them is then not stale."""
 
 IGNORE_FILE: Final = "lint.toml"
@@ -97,7 +98,7 @@ def excuses(root: Path) -> tuple[Excuse, ...]:
 def lint(root: Path, catalogue: Path | None = None, only: Sequence[str] = ()) -> list[Finding]:
     """Return what the rules find in the content under `root`, in the order of the rules.
 
-    `catalogue` is a folder with `recommendations.json` and `coding.json`; without it C020, C022 and C028 look at less.
+    `catalogue` is a folder with `recommendations.json` and `coding.json`; without it the rules in CATALOGUED see less.
     Raises ContentError for content that cannot be read at all.
     """
     content = read(root, catalogue)

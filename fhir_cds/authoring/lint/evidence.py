@@ -14,6 +14,9 @@ STRENGTH: Final = "cqf-strengthOfRecommendation"
 DIRECTION: Final = "recommendation-direction"
 DISPLAY: Final = "recommendation-display"
 VOTE: Final = "consensus-vote"
+NOTES: Final = ("Our note, not part of the source: ", "Figures of the same source: ")
+"""How text that is added to the words of a source begins."""
+
 _NEEDED: Final = (Verdict.APPLICABLE, Verdict.NOT_APPLICABLE, Verdict.UNKNOWN)
 
 
@@ -93,6 +96,31 @@ def suppressed(content: Content) -> Iterator[Remark]:
             for path, action in actions(file.document):
                 if "definitionCanonical" in action:
                     yield Remark(f"{file.name} {path}", f"display is {shown}, yet it defines an activity")
+
+
+def wording(content: Content) -> Iterator[Remark]:
+    """C030: graded text is the catalogue's statement, what is added to it is marked; one plan has one grade."""
+    for file, source, number in content.recommendations():
+        plan = file.document
+        spoken = [(path, action) for path, action in actions(plan) if _own(action, DIRECTION)]
+        for path, action in spoken:
+            if any(_own(action, name) != extension(plan, name) for name in (LEVEL, STRENGTH, DIRECTION, DISPLAY, VOTE)):
+                yield Remark(f"{file.name} {path}", "its grade, vote, direction or display is not that of the plan")
+        entry = content.catalogue.recommendations.get(f"{source}:{number}") if content.catalogue else None
+        statement = (entry or {}).get("statement")
+        if statement is None:
+            continue
+        if plan.get("description", statement) != statement:
+            yield Remark(file.name, "its description is not the catalogue's statement")
+        for path, action in spoken:
+            added = str(action.get("description", "")).removeprefix(statement)
+            if added and not added.startswith(tuple(f" {note}" for note in NOTES)):
+                yield Remark(f"{file.name} {path}", "its text is not the statement with a marked note behind it")
+
+
+def _own(action: Json, name: str) -> Json | None:
+    """Return the extension of an action whose url ends with `name`."""
+    return next((e for e in action.get("extension", ()) if e["url"].rpartition("/")[2] == name), None)
 
 
 def coverage(content: Content) -> Iterator[Remark]:

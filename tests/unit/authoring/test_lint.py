@@ -22,12 +22,15 @@ HOOK = "hooks/toy-fever.json"
 CASES = "tests/recommendations"
 TOY = "https://fhir-cds.github.io/toy"
 
+STATEMENT = "With fever, measure the temperature again within the day."
+
 CATALOGUE = Catalogue(
     recommendations={
         "toy2026:1": {
             "grading": {"level_of_evidence": "V", "strength": "B"},
             "action": {"direction": "for"},
             "display": "recommendation",
+            "statement": STATEMENT,
             "consensus": {
                 "voters": 3,
                 "yes": 2,
@@ -88,6 +91,14 @@ def extra_condition(expression: dict[str, str]) -> Change:
     return lambda plan: plan["action"][0]["condition"].append({"kind": "applicability", "expression": expression})
 
 
+def graded_otherwise(action: Any) -> Any:
+    """A second action like the first, of another strength."""
+    other = json.loads(json.dumps(action)) | {"id": "toy-1-b", "action": []}
+    del other["action"]
+    other["extension"][1]["valueCodeableConcept"]["coding"][0]["code"] = "C"
+    return other
+
+
 BREAKERS: list[tuple[str, Callable[[Path], None]]] = [
     ("C001", moved(ACTIVITY, "plandefinitions/ActivityDefinition-measure.json")),
     ("C001", moved(HOOK, "hooks/fever.json")),
@@ -124,7 +135,17 @@ BREAKERS: list[tuple[str, Callable[[Path], None]]] = [
     ("C026", replaced(f"{CASES}/toy-1/1-hidden.yaml", "{medication:", "{surprise: 1, medication:")),
     ("C027", edited(PLAN, lambda d: d.pop("description"))),
     ("C027", edited(PLAN, lambda d: d["meta"].update(profile=["http://unheard/of"]))),
+    ("C030", edited(PLAN, lambda d: d.update(description="Measure."))),
+    ("C030", edited(PLAN, lambda d: d["action"][0].update(description=f"{STATEMENT} Twice."))),
+    ("C030", edited(PLAN, lambda d: d["action"].append(graded_otherwise(d["action"][0])))),
 ]
+
+
+def test_a_marked_note_may_follow_the_graded_text(toy: Path) -> None:
+    """What is added to a statement is marked as ours (C030)."""
+    note = f"{STATEMENT} Our note, not part of the source: twice."
+    edited(PLAN, lambda d: d["action"][0].update(description=note))(toy)
+    assert found(replace(read(toy), catalogue=CATALOGUE)) == {}
 
 
 @pytest.fixture
