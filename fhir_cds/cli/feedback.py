@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,13 +11,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import jinja2
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fhir_cds.cli import options
+from fhir_cds.cli.feedback_page import Names, names_of, page
 from fhir_cds.errors import InputError
+from fhir_cds.knowledge.load import content_roots
+from fhir_cds.knowledge.load import load as load_content
 from fhir_cds.server.settings import load as load_settings
 from fhir_cds.server.store import Count, Store
 
@@ -47,19 +51,21 @@ def report(
 ) -> None:
     """Print acceptance and override rates per recommendation, with the reasons given."""
     first = _day(since)
-    store = Store(load_settings(config).feedback_url)
+    settings = load_settings(config)
+    names = names_of(load_content(content_roots(settings.content, os.environ)))
+    store = Store(settings.feedback_url)
     try:
-        counts = store.counts(first)
+        counts, months = store.counts(first), store.months(first)
     finally:
         store.close()
     if form is Form.CSV:
-        _csv(counts)
+        _csv(counts, names)
     elif form is Form.HTML:
-        typer.echo(html(counts))
+        typer.echo(page(counts, months, names, datetime.now(UTC).date(), first.date() if first else None))
     elif form is Form.JSON:
         options.emit([as_json(count) for count in counts])
     else:
-        _text(counts)
+        _text(counts, names)
 
 
 def purge(config: Config = None) -> None:
@@ -99,15 +105,16 @@ def _day(text: str | None) -> datetime | None:
         raise InputError("a day (2026-01-31) is expected", where="--since") from None
 
 
-def _text(counts: Sequence[Count]) -> None:
-    """Print a table for people."""
+def _text(counts: Sequence[Count], names: Names) -> None:
+    """Print a table for people; a recommendation by its id, with its title where the content has it."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("Recommendation", "Shown", "Accepted", "Overridden", "Reasons"):
         table.add_column(column, overflow="fold")
     for count in counts:
         reasons = "; ".join(f"{reason.rpartition('|')[2]} ({times})" for reason, times in count.reasons)
+        title = names.title(count.recommendation)
         table.add_row(
-            count.recommendation,
+            Text("\n".join(dict.fromkeys((count.recommendation, title)))),
             str(count.shown),
             rate(count.accepted, count.answered),
             rate(count.overridden, count.answered),
@@ -116,50 +123,17 @@ def _text(counts: Sequence[Count]) -> None:
     Console().print(table if counts else "No cards have been shown yet.")
 
 
-def _csv(counts: Sequence[Count]) -> None:
+def _csv(counts: Sequence[Count], names: Names) -> None:
     """Print one line per recommendation and reason."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("recommendation", "shown", "accepted", "overridden", "reason", "times"))
+    writer.writerow(("recommendation", "title", "shown", "accepted", "overridden", "reason", "times"))
     for count in counts:
         for reason, times in count.reasons or (("", 0),):
-            writer.writerow((count.recommendation, count.shown, count.accepted, count.overridden, reason, times))
+            title = names.title(count.recommendation)
+            row = (count.recommendation, title, count.shown, count.accepted, count.overridden, reason, times)
+            writer.writerow([_harmless(cell) for cell in row])
 
 
-def html(counts: Sequence[Count]) -> str:
-    """Return a page with a bar per recommendation: accepted, overridden, no answer."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    most = max((count.shown for count in counts), default=1)
-    return environment.from_string(_PAGE).render(counts=counts, most=most, rate=rate)
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><title>Feedback on cards</title>
-<style>
-body { font: 15px/1.5 sans-serif; margin: 2em; max-width: 70em; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .3em .8em .3em 0; border-bottom: 1px solid #ddd; vertical-align: top; }
-.accepted { fill: #2a7d4f; } .overridden { fill: #b3541e; } .none { fill: #c8ccd0; }
-</style></head>
-<body>
-<h1>Feedback on cards</h1>
-<p>Per recommendation: cards shown, accepted, overridden; the last feedback on a card counts.</p>
-<table>
-<tr><th>Recommendation</th><th>Shown</th><th>Accepted</th><th>Overridden</th><th></th><th>Reasons</th></tr>
-{%- for count in counts %}
-{%- set scale = 300 / most %}
-<tr><td>{{ count.recommendation }}</td><td>{{ count.shown }}</td>
-<td>{{ rate(count.accepted, count.answered) }}</td><td>{{ rate(count.overridden, count.answered) }}</td>
-<td><svg width="300" height="16" role="img"
- aria-label="{{ count.accepted }} accepted, {{ count.overridden }} overridden,
- {{ count.shown - count.answered }} without answer">
-<rect class="accepted" height="16" width="{{ count.accepted * scale }}"/>
-<rect class="overridden" height="16" x="{{ count.accepted * scale }}" width="{{ count.overridden * scale }}"/>
-<rect class="none" height="16" x="{{ count.answered * scale }}" width="{{ (count.shown - count.answered) * scale }}"/>
-</svg></td>
-<td>{% for reason, times in count.reasons %}{{ reason.rpartition("|")[2] }} ({{ times }})<br>{% endfor %}</td></tr>
-{%- endfor %}
-</table>
-</body>
-</html>
-"""
+def _harmless(cell: object) -> object:
+    """Return a cell that no spreadsheet takes for a formula: reasons come from callers."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in {"=", "+", "-", "@", "\t", "\r"} else cell

@@ -117,6 +117,16 @@ class Count:
         return self.accepted + self.overridden
 
 
+@dataclass(frozen=True, slots=True)
+class Month:
+    """What became of the cards shown in one month (`2026-01`)."""
+
+    month: str
+    shown: int
+    accepted: int
+    overridden: int
+
+
 class Store:
     """The store at a SQLAlchemy URL; its methods block and are called in a thread by the service."""
 
@@ -184,20 +194,35 @@ class Store:
 
         Of several feedback items on one card the last counts (an accept after a dismissal is an accept).
         """
-        start = since or datetime.now(UTC) - timedelta(days=36_500)
-        with self._engine.connect() as connection:
-            shown = connection.execute(sa.select(CARDS.c.uuid, CARDS.c.recommendation).where(CARDS.c.at >= start)).all()
-            items = connection.execute(
-                sa.select(
-                    FEEDBACK.c.card, FEEDBACK.c.outcome, FEEDBACK.c.reason_system, FEEDBACK.c.reason_code
-                ).order_by(FEEDBACK.c.outcome_at, FEEDBACK.c.received)
-            ).all()
-        last = {row.card: row for row in items}
+        shown, last = self._shown(since)
         found: dict[str, list[Any]] = {}
         for card in shown:
             found.setdefault(card.recommendation, []).append(last.get(card.uuid))
         counted = [_count(name, rows) for name, rows in found.items() if name]
         return sorted(counted, key=lambda count: (-count.shown, count.recommendation))
+
+    def months(self, since: datetime | None = None) -> list[Month]:
+        """Return what became of the cards by the month in which they were shown (UTC), the earliest first."""
+        shown, last = self._shown(since)
+        month_of = {card.uuid: f"{card.at:%Y-%m}" for card in shown if card.recommendation}
+        outcomes: dict[str, list[str]] = {}
+        for uuid, month in month_of.items():
+            outcomes.setdefault(month, []).append(last[uuid].outcome if uuid in last else "")
+        return [
+            Month(month, len(came), came.count("accepted"), came.count("overridden"))
+            for month, came in sorted(outcomes.items())
+        ]
+
+    def _shown(self, since: datetime | None) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Return the rows of the cards shown since an instant, and the last feedback by card."""
+        start = since or datetime.now(UTC) - timedelta(days=36_500)
+        said = (FEEDBACK.c.card, FEEDBACK.c.outcome, FEEDBACK.c.reason_system, FEEDBACK.c.reason_code)
+        with self._engine.connect() as connection:
+            shown = connection.execute(
+                sa.select(CARDS.c.uuid, CARDS.c.recommendation, CARDS.c.at).where(CARDS.c.at >= start)
+            ).all()
+            items = connection.execute(sa.select(*said).order_by(FEEDBACK.c.outcome_at, FEEDBACK.c.received)).all()
+        return shown, {row.card: row for row in items}
 
     def _insert(self, connection: sa.Connection, batches: Iterable[tuple[sa.Table, list[dict[str, Any]]]]) -> int:
         """Insert rows that are not there yet; give how many were."""

@@ -4,7 +4,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +270,42 @@ def test_feedback_report(
     text = capsysbinary.readouterr().out.decode()
     assert "too-late" in text
     assert ("guide:&lt;1&gt;" if form == "html" else "guide:<1>") in text
+
+
+def test_feedback_page_speaks_the_words_of_the_content() -> None:
+    """The page has titles, the texts of reasons, months, marks few answers, and escapes what callers sent."""
+    from fhir_cds.cli.feedback_page import names_of, page
+    from fhir_cds.knowledge.load import content_roots
+    from fhir_cds.knowledge.load import load as load_content
+    from fhir_cds.server.store import Count, Month
+
+    names = names_of(load_content(content_roots((), {})))
+    known = next(iter(names.reasons))
+    counts = (
+        Count("ibero2025:13.1", 40, 20, 10, ((known, 9), ("x|<b>", 1))),
+        Count("gone:1", 3, 1, 0),
+    )
+    months = (Month("2026-01", 30, 15, 5), Month("2026-02", 13, 6, 5))
+    text = page(counts, months, names, date(2026, 3, 1), None)
+    assert names.recommendations["ibero2025:13.1"][0] in text
+    assert "Ibero-American consensus 2025, 13.1" in text
+    assert names.reasons[known] in text
+    assert "&lt;b&gt;" in text
+    assert text.count("few answers") == 1
+    assert "not in the content any more" in text
+    assert "67 %" in text
+    assert "49 %" in text
+    assert all(month.month in text for month in months)
+
+
+def test_feedback_csv_holds_no_formula(capsys: pytest.CaptureFixture[str]) -> None:
+    """A reason that a spreadsheet would run as a formula is quoted."""
+    from fhir_cds.cli.feedback import _csv
+    from fhir_cds.cli.feedback_page import Names
+    from fhir_cds.server.store import Count
+
+    _csv((Count("=1+1", 1, 0, 1, (("@x|y", 1),)),), Names())
+    assert capsys.readouterr().out.splitlines()[1] == "'=1+1,'=1+1,1,0,1,'@x|y,1"
 
 
 def test_feedback_purge(capsys: pytest.CaptureFixture[str], feedback_store: Callable[[], None]) -> None:

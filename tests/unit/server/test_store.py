@@ -1,5 +1,6 @@
 """The store: idempotent, durable, without patient data."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from fhir_cds.cards.messages import FeedbackItem, parse_feedback
 from fhir_cds.errors import InputError
 from fhir_cds.server.audit import Audit
-from fhir_cds.server.store import Answer, CardRow, Store, StoreError, patient_hash
+from fhir_cds.server.store import Answer, CardRow, Month, Store, StoreError, patient_hash
 
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 REASON = {"reason": {"code": "c", "system": "https://e.org"}, "userComment": "Mrs Planted"}
@@ -51,6 +52,15 @@ def test_counts_join_cards_and_the_last_feedback(store: Store) -> None:
     assert (first.recommendation, first.shown, first.accepted, first.overridden) == ("guide:1", 3, 1, 1)
     assert first.reasons == (("https://e.org|c", 1),)
     assert second.recommendation == "guide:2"
+
+
+def test_months_count_each_card_once(store: Store) -> None:
+    """By month: a card with two recommendations is one card, and its last feedback counts."""
+    earlier = replace(answer(2), at=AT - timedelta(days=40))
+    store.keep([answer(1), earlier])
+    store.feedback("svc", "iss", items({"card": "card-2"}), AT)
+    assert store.months() == [Month("2025-12", 1, 0, 1), Month("2026-01", 1, 0, 0)]
+    assert store.months(AT) == [Month("2026-01", 1, 0, 0)]
 
 
 def test_counts_since(store: Store) -> None:
