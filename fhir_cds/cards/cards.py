@@ -6,12 +6,13 @@ Unknown answers say what is missing and what is met so far, failed ones say so: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from fhir_cds.cards import detail, markdown, meeting, suggestions, words
 from fhir_cds.cards.decisions import Decision, Difference, Item, decisions
+from fhir_cds.cards.evidence import Evidence
 from fhir_cds.cards.facts import Facts, coded_text
 from fhir_cds.cards.messages import SUMMARY_LIMIT, Card, Coding, Link, OverrideReason, Source, Suggestion
 from fhir_cds.cards.visits import pressing, window
@@ -27,6 +28,7 @@ class Projection:
 
     `seed` makes the uuids unique to a call (its hookInstance); `gaps` are names of data that could not be read;
     `careplans` are the dated plans (with contained orders) of the schedules; `left_out` are urls of plans without card.
+    `authored` is what is known of the content's recommendations (`evidence.authored`).
     Where `about` names resources (`Type/id`), only decisions that rest on one of them, or that failed, get a card.
     """
 
@@ -38,6 +40,7 @@ class Projection:
     left_out: frozenset[str] = frozenset()
     about: frozenset[str] = frozenset()
     app_url: str | None = None
+    authored: Mapping[int, Evidence] = field(default_factory=dict)
 
 
 def cards_from(chosen: Sequence[Decision], projection: Projection) -> tuple[Card, ...]:
@@ -54,7 +57,9 @@ def _split(found: Sequence[Decision]) -> tuple[Sequence[Decision], Sequence[Deci
 
 def chosen(applied: Sequence[Applied], projection: Projection) -> tuple[Decision, ...]:
     """Return the decisions that get a card, the most pressing first; none when nothing applies or is in question."""
-    found = meeting.join(one for one in decisions(applied) if one.plan.get("url") not in projection.left_out)
+    found = meeting.join(
+        one for one in decisions(applied, projection.authored) if one.plan.get("url") not in projection.left_out
+    )
     concerned = (
         decision
         for decision in meeting.shown(found)

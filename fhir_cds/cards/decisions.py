@@ -182,47 +182,59 @@ class _Found:
         )
 
 
-def decisions(applied: Sequence[Applied]) -> list[Decision]:
-    """Return the decisions of the applied plans on which anything bears, in the order of the plans."""
-    found: dict[str, _Found] = {}
+@dataclass(slots=True)
+class _Collected:
+    """The decisions found so far, by plan."""
+
+    authored: Mapping[int, Evidence]
+    found: dict[str, _Found] = field(default_factory=dict)
+
+    def plan(self, applied: Applied, owner: Json | None) -> None:
+        """Collect the items of a plan under the strategy that owns them; a strategy owns those directly below it."""
+        rule = plans.is_recommendation(applied.plan)
+        decision = self._decision(owner if rule and owner is not None else applied.plan)
+        decision.failures += [issue for issue in applied.issues if _serious(issue)]
+        decision.visits += [visit for visit in applied.visits if visit not in decision.visits]
+        if rule:
+            decision.items += [
+                self._item(applied.plan, action)
+                for action in applied.actions
+                if action.outcome.verdict is not Verdict.NOT_APPLICABLE
+                and not any(item.action.id == action.id and item.plan is applied.plan for item in decision.items)
+            ]
+            return
+        self._group(applied.actions, applied.plan, decision)
+
+    def _group(self, actions: Iterable[AppliedAction], owner: Json, decision: _Found) -> None:
+        """Go down into the groups and nested plans whose own condition is true."""
+        for action in actions:
+            if action.outcome.verdict is Verdict.FAILED:
+                decision.failures += action.outcome.issues or ({"severity": "error", "code": "processing"},)
+            if action.outcome.verdict is not Verdict.APPLICABLE:
+                continue
+            if action.nested is not None:
+                self.plan(action.nested, owner)
+            self._group(action.children, owner, decision)
+
+    def _item(self, plan: Json, action: AppliedAction) -> Item:
+        """Return a recommendation's action with its evidence, read from the content unless it is known."""
+        return Item(plan, action, self.authored.get(id(action.values)) or evidence(plan, action.values))
+
+    def _decision(self, plan: Json) -> _Found:
+        """Return the decision of a plan, new when it is met first."""
+        key = f"{plan.get('url', plan.get('id'))}|{plan.get('version', '')}"
+        return self.found.setdefault(key, _Found(plan))
+
+
+def decisions(applied: Sequence[Applied], authored: Mapping[int, Evidence]) -> list[Decision]:
+    """Return the decisions of the applied plans on which anything bears, in the order of the plans.
+
+    `authored` is what is known of the content's recommendations (`evidence.authored`).
+    """
+    collected = _Collected(authored)
     for root in applied:
-        _plan(root, None, found)
-    return [each.decision() for each in found.values() if each.items or each.failures]
-
-
-def _plan(applied: Applied, owner: Json | None, found: dict[str, _Found]) -> None:
-    """Collect the items of a plan under the strategy that owns them; a strategy owns those directly below it."""
-    rule = plans.is_recommendation(applied.plan)
-    decision = _decision(owner if rule and owner is not None else applied.plan, found)
-    decision.failures += [issue for issue in applied.issues if _serious(issue)]
-    decision.visits += [visit for visit in applied.visits if visit not in decision.visits]
-    if rule:
-        decision.items += [
-            Item(applied.plan, action, evidence(applied.plan, action.values))
-            for action in applied.actions
-            if action.outcome.verdict is not Verdict.NOT_APPLICABLE
-            and not any(item.action.id == action.id and item.plan is applied.plan for item in decision.items)
-        ]
-        return
-    _group(applied.actions, applied.plan, decision, found)
-
-
-def _group(actions: Iterable[AppliedAction], owner: Json, decision: _Found, found: dict[str, _Found]) -> None:
-    """Go down into the groups and nested plans whose own condition is true."""
-    for action in actions:
-        if action.outcome.verdict is Verdict.FAILED:
-            decision.failures += action.outcome.issues or ({"severity": "error", "code": "processing"},)
-        if action.outcome.verdict is not Verdict.APPLICABLE:
-            continue
-        if action.nested is not None:
-            _plan(action.nested, owner, found)
-        _group(action.children, owner, decision, found)
-
-
-def _decision(plan: Json, found: dict[str, _Found]) -> _Found:
-    """Return the decision of a plan, new when it is met first."""
-    key = f"{plan.get('url', plan.get('id'))}|{plan.get('version', '')}"
-    return found.setdefault(key, _Found(plan))
+        collected.plan(root, None)
+    return [each.decision() for each in collected.found.values() if each.items or each.failures]
 
 
 def _serious(issue: Json) -> bool:

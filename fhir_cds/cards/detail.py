@@ -27,15 +27,13 @@ def detail(decision: Decision, facts: Facts, gaps: Iterable[str], summary: str) 
 
 def _part(decision: Decision, facts: Facts, summary: str) -> list[tuple[str, str]]:
     """Return the sections of one guideline: what applies, the schedule, why, what is missing, is open, failed."""
-    why = _facts(facts, (reason for item in decision.applicable for reason in item.action.outcome.because))
-    met = _facts(facts, (reason for item in decision.unknown for reason in item.action.outcome.because))
     return [
         ("", "\n\n".join(_statement(item, titled=item.title != summary) for item in decision.applicable)),
         (words.SCHEDULE, _schedule(decision.visits)),
-        (words.WHY, why),
+        (words.WHY, _grounds(facts, decision.applicable)),
         (words.MISSING, _missing_table(decision.unknown, facts)),
         ("", "\n\n".join(_statement(item) for item in decision.unknown) if not decision.applicable else ""),
-        (words.MET, met if not decision.applicable else ""),
+        (words.MET, _grounds(facts, decision.unknown) if not decision.applicable else ""),
         (words.OPEN, markdown.bullets(_line(item) for item in decision.open_questions)),
         (words.BACKGROUND, markdown.bullets(_line(item) for item in decision.background)),
         (words.FAILED, markdown.bullets(_failures(decision))),
@@ -74,16 +72,17 @@ def _statement(item: Item, *, titled: bool = True) -> str:
     """Return a recommendation: title (unless it is the card's summary), what it says, grade, vote and citation."""
     lines = [f"**{markdown.escape(item.title)}**"] if titled else []
     lines += [markdown.escape(item.text)] if item.text and item.text != item.title else []
-    return "\n\n".join([*lines, item.evidence.line()])
+    return "\n\n".join([*lines, item.evidence.line])
 
 
 def _line(item: Item) -> str:
     """Return a recommendation on one line."""
-    return f"{markdown.escape(item.text or item.title)} — {item.evidence.line()}"
+    return f"{markdown.escape(item.text or item.title)} — {item.evidence.line}"
 
 
-def _facts(facts: Facts, reasons: Iterable[Reason]) -> str:
-    """Return the facts as a list, each on as few lines as the reader's window allows; "" when there are none."""
+def _grounds(facts: Facts, items: Iterable[Item]) -> str:
+    """Return the facts behind recommendations, each on as few lines as the reader's window allows; "" without any."""
+    reasons: Iterable[Reason] = (reason for item in items for reason in item.action.outcome.because)
     named = (reason for reason in reasons if reason.fact is not None)
     return markdown.bullets(
         f"{name} — {' · '.join(dict.fromkeys(filter(None, rest)))}" for name, *rest in facts.rows(named)

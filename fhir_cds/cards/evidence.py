@@ -5,18 +5,22 @@ Extensions are found by the last segment of their canonical, so that content und
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
+from types import MappingProxyType
 from typing import Any, Final
 
 from fhir_cds.cards import markdown, words
+from fhir_cds.reasoning import plans
+from fhir_cds.reasoning.engine import Engine
 from fhir_cds.reasoning.outcome import Json
 
 RECOMMENDATION: Final = "recommendation"
 BACKGROUND: Final = "background"
 NO_CONSENSUS: Final = "no-consensus"
 SUPPRESSED: Final = "suppressed"
+_RELATION: Final = "/recommendation-relation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,22 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class Relation:
+    """A relation to other recommendations: its entry's id, how they relate, the others as `source:number`, texts."""
+
+    id: str
+    code: str
+    others: tuple[str, ...]
+    text: str
+    resolution: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that says how a recommendation is to be taken; `label` is the plan's subtitle (source and number)."""
+    """All that says how a recommendation is to be taken; `label` is the plan's subtitle (source and number).
+
+    `line` is grade, vote, number and citation as one line of GFM.
+    """
 
     source: str
     number: str
@@ -60,6 +78,11 @@ class Evidence:
     direction: str | None
     citations: tuple[Citation, ...]
     label: str | None = None
+    relations: tuple[Relation, ...] = ()
+    line: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "line", self._line())
 
     @property
     def name(self) -> str:
@@ -72,8 +95,7 @@ class Evidence:
         parts += [words.STRENGTH.format(self.strength)] if self.strength else []
         return ", ".join(parts) or words.NOT_GRADED
 
-    def line(self) -> str:
-        """Return grade, vote, number and citation as one line of GFM."""
+    def _line(self) -> str:
         parts = [markdown.escape(self.grade())]
         parts += [markdown.escape(str(self.vote))] if self.vote else []
         cited = self.citations[0] if self.citations else None
@@ -100,6 +122,24 @@ def evidence(plan: Json, action: Json) -> Evidence:
         direction=_value(said.get("recommendation-direction")),
         citations=tuple(_citations([*action.get("documentation", ()), *plan.get("relatedArtifact", ())])),
         label=plan.get("subtitle"),
+        relations=tuple(_relations(plan)),
+    )
+
+
+def authored(engine: Engine) -> Mapping[int, Evidence]:
+    """Return the evidence of the recommendations of the content, by identity of their actions.
+
+    These are the actions as authored and as produced for a patient for whom nothing in them is changed: what is found
+    here need not be read from the content again for each call.
+    """
+    return MappingProxyType(
+        {
+            id(values): evidence(plan, values)
+            for plan in engine.registry.by_type("PlanDefinition")
+            if plans.is_recommendation(plan)
+            for laid in engine.layout(plan).actions
+            for values in (laid.action, laid.values)
+        }
     )
 
 
@@ -110,6 +150,22 @@ def identity(plan: Json) -> tuple[str, str]:
         if colon and str(identifier.get("system", "")).endswith("/recommendation"):
             return source, number
     return str(plan.get("id", "")), ""
+
+
+def _relations(plan: Json) -> Iterator[Relation]:
+    """Yield what a recommendation's plan declares of its relations."""
+    for extension in plan.get("extension", ()):
+        if not str(extension.get("url", "")).endswith(_RELATION):
+            continue
+        parts: dict[str, list[str]] = {}
+        for part in extension.get("extension", ()):
+            value = next((content for name, content in part.items() if name.startswith("value")), "")
+            parts.setdefault(str(part.get("url")), []).append(str(value))
+        first = {name: values[0] for name, values in parts.items()}
+        others = tuple(parts.get("with", ()))
+        yield Relation(
+            first.get("id", ""), first.get("relation", ""), others, first.get("text", ""), first.get("resolution")
+        )
 
 
 def _backwards(element: Json) -> Iterable[Json]:

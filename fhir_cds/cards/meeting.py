@@ -9,28 +9,16 @@ relation is within that source).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from fhir_cds.cards.decisions import Decision, Difference, Item
-from fhir_cds.cards.evidence import SUPPRESSED
+from fhir_cds.cards.evidence import SUPPRESSED, Relation
 from fhir_cds.reasoning.outcome import Json, Verdict
 
 _TOPICS: Final = "/decision-topic"
 _CONTEXT: Final = "context"
-_RELATION: Final = "/recommendation-relation"
 _DIFFERENT: Final = ("differs", "contradicts")
-
-
-@dataclass(frozen=True, slots=True)
-class _Relation:
-    """A relation of one recommendation: the entry's id, how they relate, the other ends as `source:number`, texts."""
-
-    id: str
-    code: str
-    others: tuple[str, ...]
-    text: str
-    resolution: str | None
 
 
 def join(found: Iterable[Decision]) -> list[Decision]:
@@ -86,9 +74,9 @@ def with_differences(chosen: Sequence[Decision]) -> tuple[Decision, ...]:
 
 def _differences(places: Mapping[str, tuple[int, Item]]) -> Iterator[tuple[Difference, tuple[str, ...]]]:
     """Yield each difference between recommendations that apply, with their keys, by the id of its entry."""
-    declared: dict[tuple[str, str], list[tuple[str, _Relation]]] = {}
+    declared: dict[tuple[str, str], list[tuple[str, Relation]]] = {}
     for key, (_, item) in sorted(places.items()):
-        for relation in _relations(item.plan):
+        for relation in item.evidence.relations:
             if relation.code in _DIFFERENT:
                 declared.setdefault((relation.id, relation.code), []).append((key, relation))
     for _, found in sorted(declared.items()):
@@ -103,22 +91,6 @@ def _differences(places: Mapping[str, tuple[int, Item]]) -> Iterator[tuple[Diffe
         if applying:
             first = found[0][1]
             yield Difference(first.text, first.resolution, tuple(places[end][1] for end in applying)), applying
-
-
-def _relations(plan: Json) -> Iterator[_Relation]:
-    """Yield what a recommendation's plan declares of its relations."""
-    for extension in plan.get("extension", ()):
-        if not str(extension.get("url", "")).endswith(_RELATION):
-            continue
-        parts: dict[str, list[str]] = {}
-        for part in extension.get("extension", ()):
-            value = next((content for name, content in part.items() if name.startswith("value")), "")
-            parts.setdefault(str(part.get("url")), []).append(str(value))
-        first = {name: values[0] for name, values in parts.items()}
-        others = tuple(parts.get("with", ()))
-        yield _Relation(
-            first.get("id", ""), first.get("relation", ""), others, first.get("text", ""), first.get("resolution")
-        )
 
 
 def _topic(plan: Json) -> str | None:

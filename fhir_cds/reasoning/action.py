@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fhir_cds.fhir import ids
-from fhir_cds.reasoning import activity, conditions, dynamic, goals, inputs, layout, participants, plans
+from fhir_cds.reasoning import activity, conditions, dynamic, goals, inputs, participants, plans
 from fhir_cds.reasoning.layout import Laid
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Outcome, Verdict
 from fhir_cds.reasoning.session import Session
@@ -107,11 +107,11 @@ def _apply(session: Session, plan: Json, laid: Laid) -> AppliedAction:
         return _pruned(laid, outcome)
     action, path = laid.action, laid.path
     children = apply_actions(session, plan, laid.below, first_only=laid.first_only) if laid.below else ()
-    if laid.values is not None:
+    if laid.settled:
         nested = _nested(session, plan, laid.definition, path) if laid.definition is not None else None
         return AppliedAction(laid.id, path, action, laid.values, outcome, children, None, nested)
     defined = _defined(session, plan, laid)
-    target = dynamic.Target(_values(session, action, defined), defined.resource)
+    target = dynamic.Target(_values(session, laid, defined), defined.resource)
     if defined.definition is not None and defined.resource is not None:
         target = dynamic.apply(session, defined.definition, defined.definition, target, "ActivityDefinition")
     target = dynamic.apply(session, plan, action, target, path)
@@ -127,11 +127,14 @@ def _apply(session: Session, plan: Json, laid: Laid) -> AppliedAction:
     )
 
 
-def _values(session: Session, action: Json, defined: _Defined) -> dict[str, Any]:
-    """Return the produced action before its dynamic values."""
-    values = layout.produced(action, defined.definition)
-    if action.get("participant"):
-        values["participant"] = list(participants.performers(session, action["participant"]).references)
+def _values(session: Session, laid: Laid, defined: _Defined) -> Json:
+    """Return the produced action before its dynamic values (to be read only)."""
+    who = laid.action.get("participant")
+    if not who and defined.reference is None:
+        return laid.values
+    values = dict(laid.values)
+    if who:
+        values["participant"] = list(participants.performers(session, who).references)
         if not values["participant"]:
             del values["participant"]
     if defined.reference is not None:

@@ -25,7 +25,7 @@ _STRING: Final = ".ofType(string)"
 class Target:
     """What dynamic values are set on: the produced action and the produced resource (None when there is none)."""
 
-    action: dict[str, Any]
+    action: Json
     resource: dict[str, Any] | None
 
 

@@ -13,7 +13,7 @@ from fhir_cds.reasoning.outcome import Json
 
 DOCUMENTATION: Final = "documentation"
 _DEPENDENT: Final = ("dynamicValue", "participant", "definitionUri")
-"""Elements of an action whose result depends on the patient or on the call."""
+"""Elements of an action that are more than copied when it is applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Laid:
     """One action: its path and id, the actions below it, its definition (None where it has none or it is not there).
 
     `define` is that of its only condition, None where there is none, there are several, or it is no plain define;
-    `values` the produced action (to be read only), None where it depends on the patient or makes a request.
+    `values` the produced action before what depends on the patient is set (to be read only); `settled` says that
+    nothing does, and that it makes no request.
     """
 
     path: str
@@ -32,7 +33,8 @@ class Laid:
     first_only: bool
     below: tuple[Laid, ...]
     definition: Json | None
-    values: Json | None
+    values: Json
+    settled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ def _laid(plan: Json, action: Json, path: str, registry: Registry, known: Known)
         first_only=plans.behaviour(action) == "any",
         below=_level(plan, action.get("action"), path, registry, known),
         definition=definition,
-        values=None if _depends(action, definition) else produced(action, definition),
+        values=_produced(action, definition),
+        settled=_settled(action, definition),
     )
 
 
@@ -92,16 +95,16 @@ def _define(plan: Json, action: Json, known: Known) -> Define | None:
     return known(expression, plan)
 
 
-def _depends(action: Json, definition: Json | None) -> bool:
-    """Say whether the produced action depends on the patient, or there is more to do than to produce it."""
+def _settled(action: Json, definition: Json | None) -> bool:
+    """Say whether there is nothing more to do than to apply the plan that an action names, where it names one."""
     if any(name in action for name in _DEPENDENT):
-        return True
+        return False
     if definition is None:
-        return "definitionCanonical" in action
-    return str(definition["resourceType"]) != "PlanDefinition"
+        return "definitionCanonical" not in action
+    return str(definition["resourceType"]) == "PlanDefinition"
 
 
-def produced(action: Json, definition: Json | None) -> dict[str, Any]:
+def _produced(action: Json, definition: Json | None) -> dict[str, Any]:
     """Return the produced action before its dynamic values; title and description default to the definition's."""
     values = dict(action)
     for name in ("title", "description"):

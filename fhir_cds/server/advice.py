@@ -85,6 +85,7 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
         left_out=offer.left_out,
         about=frozenset(reference.of(resource) for resource in final),
         app_url=app_url,
+        authored=content.authored,
     )
     shown = chosen(applied, projection)
     cards = cards_from(shown, projection)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fhir_cds.cards.discovery import Offer, document, offers
+from fhir_cds.cards.evidence import Evidence, authored
 from fhir_cds.cards.facts import texts
 from fhir_cds.data.forms import Forms
 from fhir_cds.knowledge.load import Knowledge
@@ -43,6 +44,7 @@ class Loaded:
     discovery: bytes
     etag: str
     fact_texts: Mapping[str, str]
+    authored: Mapping[int, Evidence]
     systems: Mapping[str, str]
     forms: Forms
     started: datetime
@@ -91,8 +93,18 @@ def derive(knowledge: Knowledge, clock: Clock, engine: Engine | None = None) -> 
             knowledge.registry.resolve(plan, "PlanDefinition", where=offer.service.source)
     body, etag = document(offered)
     registry = knowledge.registry
-    forms = Forms.of(registry)
-    return Loaded(knowledge, made, offered, body, etag, texts(registry), aliases(registry), forms, clock())
+    return Loaded(
+        knowledge=knowledge,
+        engine=made,
+        offers=offered,
+        discovery=body,
+        etag=etag,
+        fact_texts=texts(registry),
+        authored=authored(made),
+        systems=aliases(registry),
+        forms=Forms.of(registry),
+        started=clock(),
+    )
 
 
 def settle() -> None:
