@@ -18,6 +18,8 @@ COMMANDS: Final = (
     "demo",
     "serve",
     "outcomes",
+    "survey",
+    "questionnaire",
     "apply",
     "schedule",
     "feedback",

@@ -313,3 +313,94 @@ def test_feedback_purge(capsys: pytest.CaptureFixture[str], feedback_store: Call
     feedback_store()
     assert run(["feedback", "purge"]) == 0
     assert "0 rows" in capsys.readouterr().out
+
+
+def test_survey(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:
+    """Many records: how many recommendations apply, are open or failed, for whom, and how many cards."""
+    for name in ("no-cancer", "after-resection-one-overdue"):
+        (tmp_path / f"{name}.json").write_bytes((PATIENTS / f"{name}.json").read_bytes())
+    found = output(capsysbinary, "survey", str(tmp_path), *NOW, "--format", "json", "--jobs", "2")
+    assert found["records"] == 2
+    assert found["outcomes"]["applicable"] > 0
+    assert [Path(item["file"]).stem for item in found["concerned"]] == ["after-resection-one-overdue"]
+    assert found["concerned"][0]["cards"] == found["cards"] > 0
+    assert found["recommendations"]["ibero2025:13.1"] == {"applicable": 1}
+
+
+def test_survey_of_nobody_concerned(capsys: pytest.CaptureFixture[str]) -> None:
+    """A patient without the disease gives no outcome that shows, and no card."""
+    assert run(["survey", str(PATIENTS / "no-cancer.json"), *NOW, "--jobs", "1"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("1 records: 0 applicable, ")
+    assert text.rstrip().endswith("0 failed; 0 cards")
+
+
+def test_survey_with_a_record_that_cannot_be_read(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A record that cannot be read is named with its reason, the others are looked at, and the exit code is 1."""
+    (tmp_path / "a.json").write_text('{"resourceType": "Bundle", "type": "collection"}')
+    (tmp_path / "b.json").write_bytes((PATIENTS / "no-cancer.json").read_bytes())
+    assert run(["survey", str(tmp_path), *NOW, "--jobs", "1"]) == 1
+    text = capsys.readouterr().out
+    assert text.startswith("1 records: ")
+    assert "a.json  not read: a.json: holds no Patient" in text
+
+
+def test_survey_of_an_empty_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A folder without records is a mistake."""
+    assert "no record" in refused(capsys, "survey", str(tmp_path), *NOW)
+
+
+LACKING = str(PATIENTS / "lesion-count-missing.json")
+
+
+def test_questionnaire(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """The form asks for what is missing first; the response begun names the form; the needs name what they decide."""
+    form = output(capsysbinary, "questionnaire", "--patient", LACKING, *NOW)
+    needs = output(capsysbinary, "questionnaire", "--patient", LACKING, *NOW, "--format", "needs")
+    begun = output(capsysbinary, "questionnaire", "--patient", LACKING, *NOW, "--format", "response")
+    assert form["item"][0]["linkId"] == "missing"
+    assert [item["linkId"] for item in form["item"][0]["item"]] == [fact for step in needs for fact in step["facts"]]
+    assert begun["questionnaire"] == form["derivedFrom"][0]
+    assert any("ibero2025:1.1" in step["decides"] for step in needs)
+
+
+def test_needs_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """People read the texts of the facts and the numbers of the recommendations."""
+    assert run(["questionnaire", "--patient", LACKING, *NOW, "--format", "text"]) == 0
+    assert "Number of metastatic lesions  → ibero2025:1.1" in capsys.readouterr().out
+
+
+def completed(tmp_path: Path, **elements: Any) -> str:
+    """Return the file of a response with a lesion count."""
+    count = {"linkId": "metastasis_count.all", "answer": [{"valueInteger": 2}]}
+    held = {
+        "resourceType": "QuestionnaireResponse",
+        "status": "completed",
+        "questionnaire": "https://fhir-cds.github.io/sarcoma/Questionnaire/sarcoma-facts",
+        "authored": "2026-01-30",
+        "item": [{"linkId": "metastases", "item": [{"linkId": "metastasis_count", "item": [count]}]}],
+        **elements,
+    }
+    path = tmp_path / "answers.json"
+    path.write_text(json.dumps(held))
+    return str(path)
+
+
+def test_what_answers_change(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:
+    """Answers are read with the record; what they change is printed with what it was before."""
+    found = output(capsysbinary, "questionnaire", "--patient", LACKING, *NOW, "--answers", completed(tmp_path))
+    changed = {f"{item['source']}:{item['number']}": item for item in found}
+    assert changed["ibero2025:1.1"]["outcome"] == "applicable"
+    assert changed["ibero2025:1.1"]["before"] == {"outcome": "unknown", "missing": ["metastasis_count"]}
+
+
+def test_answers_that_do_not_count(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A response in progress, or to another form, is refused rather than read as no change."""
+    for elements in ({"status": "in-progress"}, {"questionnaire": "http://example.org/Questionnaire/other"}):
+        file = completed(tmp_path, **elements)
+        assert "nothing in it" in refused(capsys, "questionnaire", "--patient", LACKING, *NOW, "--answers", file)
+
+
+def test_a_questionnaire_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """The form is named by id or canonical."""
+    assert "no such questionnaire" in refused(capsys, "questionnaire", "--patient", LACKING, "--questionnaire", "x")
