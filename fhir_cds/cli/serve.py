@@ -140,9 +140,10 @@ async def _serve(server: uvicorn.Server, app: Starlette, settings: Settings, bou
 
 
 def server_options() -> dict[str, Any]:
-    """Return how uvicorn runs: no access log of its own (it would show addresses), a bounded shutdown."""
+    """Return how uvicorn runs: no access log (it would show addresses), peers as they are, a bounded shutdown."""
     return {
         "access_log": False,
+        "proxy_headers": False,
         "log_level": "warning",
         "server_header": False,
         "timeout_graceful_shutdown": GRACE_SECONDS,

@@ -29,6 +29,7 @@ class Issuer(BaseModel):
     jku: str | None = None
     jwks_file: Path | None = None
     tenants: tuple[str, ...] = ()
+    client_certificate: str | None = Field(default=None, min_length=1)
     rate_per_minute: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
@@ -61,6 +62,12 @@ class Settings(BaseSettings):
         "issuers are set; auto: development when listening on loopback without issuers, else production.",
     )
     issuers: tuple[Issuer, ...] = Field(default=(), description="EHRs that may call, with their keys.")
+    client_certificate_header: str | None = Field(
+        default=None, description="Header in which the proxy says which client certificate it has checked (mutual TLS)."
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=("127.0.0.1", "::1"), description="Addresses of proxies whose client_certificate_header is believed."
+    )
     clock_skew_seconds: int = Field(default=60, ge=0, le=600, description="Tolerance on exp and iat of a JWT.")
     token_life_seconds: int = Field(default=900, ge=30, le=3600, description="Longest accepted life of a JWT.")
     cors_origins: tuple[str, ...] = Field(default=(), description="Browser origins that may call.")
@@ -116,6 +123,8 @@ class Settings(BaseSettings):
             raise ValueError("no issuers: nobody could call; name the EHRs that may, or listen on 127.0.0.1")
         if not self.development and self.public_url is None:
             raise ValueError("public_url is needed: the aud of a JWT is compared with it")
+        if self.client_certificate_header is None and any(issuer.client_certificate for issuer in self.issuers):
+            raise ValueError("client_certificate_header is needed: an issuer has a client_certificate")
         return self
 
     @property

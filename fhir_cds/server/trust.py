@@ -2,13 +2,15 @@
 
 Every failure is the same bare 401: a caller learns nothing about why. Only the reason's name goes to the log. In
 development mode only this machine can call: a loopback Host, and nothing forwarded by a proxy; a token is needed only
-where issuers are set.
+where issuers are set. Mutual TLS ends at the proxy: an issuer with a client certificate must also come with that, as
+the proxy says in a header, and from the proxy's address.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -103,7 +105,7 @@ class Trust:
                     return local
             base = self._settings.public_url or str(request.base_url)
             endpoint = f"{base.rstrip('/')}{request.url.path}"
-            return await self._token(request.headers.get("authorization", ""), endpoint, now)
+            return await self._token(request, endpoint, now)
         except UnauthorizedError as refused:
             log.warning("call refused", extra={"reason": refused.reason, "path": request.url.path})
             raise
@@ -118,9 +120,9 @@ class Trust:
             raise UnauthorizedError("development mode does not stand behind a proxy")
         return Caller(LOCAL)
 
-    async def _token(self, authorization: str, endpoint: str, now: float) -> Caller:
+    async def _token(self, request: Request, endpoint: str, now: float) -> Caller:
         """Return the caller that a Bearer token proves."""
-        scheme, _, token = authorization.partition(" ")
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token or len(token) > TOKEN_LIMIT:
             raise UnauthorizedError("no bearer token")
         header, claims = _unverified(token)
@@ -129,6 +131,7 @@ class Trust:
         issuer = self._issuers.get(_text(claims, "iss"))
         if issuer is None:
             raise UnauthorizedError("issuer")
+        self._certificate(request, issuer)
         if issuer.jku is not None and header.get("jku", issuer.jku) != issuer.jku:
             raise UnauthorizedError("jku")
         audience = claims.get("aud")
@@ -143,6 +146,16 @@ class Trust:
         if not await self._first_use(issuer.iss, jti, expires + self._settings.clock_skew_seconds, now):
             raise UnauthorizedError("replay")
         return Caller(issuer.iss, tenant if isinstance(tenant, str) else None, jti)
+
+    def _certificate(self, request: Request, issuer: Issuer) -> None:
+        """Refuse an issuer whose client certificate the proxy did not see."""
+        if issuer.client_certificate is None:
+            return
+        if request.client is None or request.client.host not in self._settings.trusted_proxies:
+            raise UnauthorizedError("not from the proxy")
+        shown = request.headers.getlist(str(self._settings.client_certificate_header))
+        if len(shown) != 1 or not hmac.compare_digest(shown[0].encode(), issuer.client_certificate.encode()):
+            raise UnauthorizedError("client certificate")
 
     def _times(self, claims: Mapping[str, Any], now: float) -> float:
         """Return when a token expires; refuses one that has, is from the future, or lives too long."""

@@ -96,7 +96,7 @@ REQUIREMENTS: dict[str, tuple[str, str, str]] = {
     "B6": ("", "2+", "200; an unknown card is taken"),
     "B7": ("SHOULD", "2+", "JWT on feedback"),
     "B8": ("", "2+", "An ignored card sends nothing"),
-    "S1": ("SHALL", "1+", "TLS"),
+    "S1": ("SHALL", "1+", "TLS: ends at the operator's proxy (docs/guide/operations.md); mutual TLS beside the JWT"),
     "S2": ("SHOULD", "2+", "Authentication is required"),
     "S3": ("SHALL", "1+", "Bearer JWT on discovery, call and feedback"),
     "S4": ("SHALL NOT", "1+", "Neither `none` nor HMAC"),
@@ -118,9 +118,7 @@ REQUIREMENTS: dict[str, tuple[str, str, str]] = {
 ELSEWHERE: dict[str, str] = {
     "P5": "no template uses `%key`; such a token is refused when content loads",
     "P7": "see P2 to P4",
-    "S1": "the operator's proxy terminates TLS (docs/guide/operations.md)",
     "T2": "the client's duty",
-    "T4": "see S6, D13; a record lives as long as its call",
     "T5": "the standard has no member for it",
 }
 """Lines without a test of their own, and why."""

@@ -52,6 +52,7 @@ def _answer(status: int, body: bytes = b"", **headers: str) -> Callable[[Request
     return handler
 
 
+EXPIRES = "token expires half-way"
 FAULTS: dict[str, Callable[[Request], Any]] = {
     "401": _answer(401),
     "404": _answer(404, b'{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"not-found"}]}'),
@@ -64,10 +65,22 @@ FAULTS: dict[str, Callable[[Request], Any]] = {
     "endless pages": _endless,
     "other patient": _other_patient,
     "redirect": _redirect,
+    EXPIRES: _answer(401),
 }
+
+
+def _expiring(good: int) -> Callable[[Request], Any]:
+    """Return a handler that accepts the token for some reads, then no more."""
+    left = [good]
+
+    async def handler(request: Request) -> Response:
+        left[0] -= 1
+        return _bundle(request) if left[0] >= 0 else Response(status_code=401)
+
+    return handler
 
 
 def application(fault: str) -> Starlette:
     """Return the server with a fault."""
-    handler = FAULTS[fault]
+    handler = _expiring(3) if fault == EXPIRES else FAULTS[fault]
     return Starlette(routes=[Route("/fhir/{kind}", handler), Route("/fhir/{kind}/{id}", handler)])

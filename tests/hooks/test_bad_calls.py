@@ -159,6 +159,19 @@ def test_server_faults(make_client: Callable[..., TestClient], serve: Callable[[
     assert text
 
 
+@pytest.mark.parametrize("fault", [name for name in faulty.FAULTS if name not in {"other patient", faulty.EXPIRES}])
+def test_server_faults_of_optional_data(
+    make_client: Callable[..., TestClient], serve: Callable[[Any], str], fault: str
+) -> None:
+    """Where only optional data are left to read, the same faults leave a gap that every card names."""
+    client = make_client(fhir_timeout_seconds=0.3, budget_seconds=1)
+    changed = body(client, fhirServer=f"{serve(faulty.application(fault))}/fhir")
+    del changed["prefetch"]["encounters"]
+    found = ehr.cards(client, SERVICE, changed)
+    assert found
+    assert all("encounters" in card["detail"] and "Planted" not in card["detail"] for card in found)
+
+
 def test_nobody_answers(client: TestClient) -> None:
     """A server that refuses connections is 412."""
     answer = ehr.post(client, SERVICE, body(client, prefetch={}, fhirServer="http://127.0.0.1:9/fhir"))

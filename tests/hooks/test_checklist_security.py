@@ -2,12 +2,13 @@
 
 import json
 import logging
-import time
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ehr
+import faulty
 import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey
@@ -139,19 +140,30 @@ def test_no_patient_data_in_logs_metrics_or_store(
         assert "planted" not in place.lower()
 
 
-def test_t1_answers_in_time(client: TestClient) -> None:
-    """With full prefetch the answer takes less than 500 ms (the tenth of that, on most machines)."""
-    call = ehr.request(client, PATIENT, SERVICE)
-    ehr.post(client, SERVICE, call)
-    times = []
-    for _ in range(10):
-        started = time.perf_counter()
-        assert ehr.post(client, SERVICE, call).status_code == 200
-        times.append(time.perf_counter() - started)
-    assert sorted(times)[-2] < 0.5
+def test_t1_reading_has_a_fixed_bound(make_client: Callable[..., TestClient], serve: Callable[[Any], str]) -> None:
+    """However slow the FHIR server, the call ends with its budget and says so (how fast: benchmarks/hooks)."""
+    client = make_client(fhir_timeout_seconds=30, budget_seconds=0.5)
+    slow = serve(faulty.application("slow"))
+    call = ehr.request(client, PATIENT, SERVICE, prefetch={}, fhirServer=f"{slow}/fhir")
+    answer = ehr.post(client, SERVICE, call)
+    assert answer.status_code == 412
+    bounds = [float(bound) for bound in re.findall(r"did not answer within ([\d.]+) s", answer.text)]
+    assert bounds
+    assert max(bounds) <= 0.5
 
 
 def test_t3_answers_are_not_stored(client: TestClient) -> None:
     """An answer says that it must not be kept for another call."""
     answer = ehr.post(client, SERVICE, ehr.request(client, PATIENT, SERVICE))
     assert answer.headers["cache-control"] == "no-store"
+
+
+def test_t4_patient_data_is_not_kept(client: TestClient) -> None:
+    """Two patients one after the other, and the first again: no answer holds anything of the other's record."""
+    first = ehr.request(client, PATIENT, SERVICE)
+    other = ehr.request(client, "lesion-count-missing", SERVICE)
+    before, between, after = (ehr.post(client, SERVICE, call).text for call in (first, other, first))
+    assert before == after
+    names = [call["context"]["patientId"] for call in (first, other)]
+    assert f"Patient/{names[0]}" not in between
+    assert f"Patient/{names[1]}" not in after

@@ -2,6 +2,7 @@
 
 import copy
 import random
+from collections.abc import Callable
 from typing import Any
 
 import ehr
@@ -97,7 +98,24 @@ def test_deep_nesting(client: TestClient, depth: int) -> None:
     assert ehr.post(client, SERVICE, data).status_code in ALLOWED
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
+def test_twenty_megabytes(make_client: Callable[..., TestClient]) -> None:
+    """20 MB are refused before they are read; where the limit allows them they are evaluated, and nothing is lost."""
+    client = make_client()
+    call = ehr.request(client, "metachronous-leiomyosarcoma", SERVICE)
+    expected = ehr.cards(client, SERVICE, call)
+    subject = {"reference": f"Patient/{call['context']['patientId']}"}
+    code = {"coding": [{"system": "http://loinc.org", "code": "0-0", "display": "x" * 900}]}
+    other = {"resourceType": "Observation", "status": "final", "subject": subject, "code": code}
+    entries = [{"resource": other | {"id": f"large-{number}"}} for number in range(18_000)]
+    call["prefetch"]["observations"].setdefault("entry", []).extend(entries)
+    data = codec.encode(call)
+    assert len(data) > 19_000_000
+    assert ehr.post(client, SERVICE, data).status_code == 413
+    large = make_client(body_limit_bytes=40_000_000)
+    assert ehr.cards(large, SERVICE, data) == expected
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-32-be", "latin-1", "cp1252", "utf-7"])
 def test_wrong_encodings(client: TestClient, encoding: str) -> None:
     """JSON in another encoding than UTF-8 is refused, or the same where the bytes are."""
     text = codec.encode(ehr.request(client, "no-cancer", SERVICE)).decode().replace("Patient", "Patiént", 1)

@@ -48,6 +48,7 @@ def test_content_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         {"issuers": ({**ISSUER, "jwks_file": "x"},), "public_url": "https://c"},
         {"issuers": ({"iss": "x"},), "public_url": "https://c"},
         {"issuers": ({**ISSUER, "jku": "http://x"},), "public_url": "https://c"},
+        {"issuers": ({**ISSUER, "client_certificate": "CN=ehr"},), "public_url": "https://c"},
         {"cors_origins": ("*",)},
         {"cors_origins": ("https://e.org/path",)},
         {"fhir_servers": ("ehr.example.org",)},

@@ -57,12 +57,15 @@ def token(key: Any = EC, header: dict[str, Any] | None = None, **claims: Any) ->
     return jws.serialize_compact(protected, json.dumps(payload), key, registry=registry)
 
 
-def request(authorization: str | None, path: str = "/cds-services/s", **headers: str) -> Request:
-    """Return a request with an Authorization header."""
+def request(
+    authorization: str | None, path: str = "/cds-services/s", peer: str = "127.0.0.1", **headers: str
+) -> Request:
+    """Return a request with an Authorization header, from a peer."""
     listed = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     if authorization is not None:
         listed.append((b"authorization", authorization.encode()))
     scope = {"type": "http", "path": path, "raw_path": path.encode(), "headers": listed, "query_string": b""}
+    scope["client"] = (peer, 1)
     return Request({**scope, "server": ("127.0.0.1", 80), "scheme": "http", "method": "POST"})
 
 
@@ -255,3 +258,30 @@ async def test_development_mode_with_issuers_needs_their_tokens(tmp_path: Path) 
     again = token(aud=f"{local}/cds-services/s", jti="j2")
     with pytest.raises(UnauthorizedError):
         await trust.authenticate(request(f"Bearer {again}", host="127.0.0.1:8080", x_forwarded_for="1.2.3.4"), NOW)
+
+
+async def test_s1_mutual_tls_behind_a_proxy(tmp_path: Path) -> None:
+    """An issuer with a client certificate needs it besides its token, named by the proxy once, from its address."""
+    file = tmp_path / "jwks.json"
+    file.write_bytes(jwks(EC))
+    issuer = Issuer(iss=ISS, jwks_file=file, client_certificate="CN=ehr")
+    settings = {"mode": "production", "issuers": (issuer,), "public_url": PUBLIC, "trusted_proxies": ("10.0.0.5",)}
+    trust = Trust(Settings(client_certificate_header="x-client-subject", **settings))  # type: ignore[arg-type]
+    shown = {"x_client_subject": "CN=ehr"}
+
+    async def call(jti: str, peer: str = "10.0.0.5", **headers: str) -> Caller:
+        return await trust.authenticate(request(f"Bearer {token(jti=jti)}", peer=peer, **headers), NOW)
+
+    assert (await call("m1", **shown)).iss == ISS
+    with pytest.raises(UnauthorizedError):
+        await call("m2")
+    with pytest.raises(UnauthorizedError):
+        await call("m3", x_client_subject="CN=other")
+    with pytest.raises(UnauthorizedError):
+        await call("m4", peer="10.0.0.6", **shown)
+    twice = request(f"Bearer {token(jti='m5')}", peer="10.0.0.5", **shown)
+    twice.scope["headers"].append((b"x-client-subject", b"CN=other"))
+    with pytest.raises(UnauthorizedError):
+        await trust.authenticate(Request(twice.scope), NOW)
+    with pytest.raises(UnauthorizedError):
+        await trust.authenticate(request(None, peer="10.0.0.5", **shown), NOW)
