@@ -62,3 +62,45 @@ def test_selections_must_be_drafts(client: TestClient) -> None:
     body = call(client, "order-select", order())
     body["context"]["selections"] = ["ServiceRequest/other"]
     assert ehr.post(client, SERVICE, body).status_code == 400
+
+
+def liver_call(client: TestClient, *orders: dict[str, Any], born: str = "1970-01-01") -> dict[str, Any]:
+    """Return a call of order-sign for a patient with leiomyosarcoma and a liver metastasis."""
+    made = call(client, "order-sign", *orders)
+    sarcoma = {"system": "http://snomed.info/sct", "code": "443719001", "display": "Leiomyosarcoma"}
+    liver = {"system": "http://snomed.info/sct", "code": "94381002", "display": "Liver metastasis"}
+    conditions = [
+        {"resourceType": "Condition", "id": name, "subject": SUBJECT, "clinicalStatus": ACTIVE, "onsetDateTime": day}
+        | {"code": {"coding": [coding]}}
+        for name, coding, day in (("primary", sarcoma, "2021-03-10"), ("liver", liver, "2026-01-08"))
+    ]
+    patient = {"resourceType": "Patient", "id": PATIENT, "birthDate": born}
+    document = {"entry": [{"resource": item} for item in (patient, *conditions)]}
+    return made | {"prefetch": ehr.prefetch(document, ehr.templates(client, SERVICE, "order-sign"))}
+
+
+RESECTION = {"system": "http://snomed.info/sct", "code": "174431000", "display": "Wedge resection of liver"}
+BIOPSY = {"system": "http://snomed.info/sct", "code": "86259008", "display": "Biopsy of liver"}
+
+
+@pytest.mark.parametrize(
+    ("coding", "number"), [(RESECTION, "5.1"), (RESECTION, "7.2"), (BIOPSY, "3.3")], ids=["5.1", "7.2", "3.3"]
+)
+def test_an_order_of_the_liver(client: TestClient, coding: dict[str, str], number: str) -> None:
+    """The resection or biopsy that is being signed meets what the Ibero-American consensus asks of it."""
+    found = ehr.cards(client, SERVICE, liver_call(client, order(coding)))
+    assert any(f"consensus 2025, {number}" in card["detail"] for card in found)
+
+
+def test_a_resection_for_another_reason(client: TestClient) -> None:
+    """A resection for a haemangioma is not one of liver metastases."""
+    reason = [{"coding": [{"system": "http://hl7.org/fhir/sid/icd-10-cm", "code": "D18.03"}]}]
+    found = ehr.cards(client, SERVICE, liver_call(client, order(RESECTION, reasonCode=reason)))
+    assert not any("consensus 2025, 5.1" in card["detail"] for card in found)
+
+
+@pytest.mark.parametrize(("born", "said"), [("2010-06-01", True), ("1970-01-01", False)])
+def test_the_sources_address_adults(client: TestClient, born: str, said: bool) -> None:
+    """Under 18 the first card says that the sources address adults (A29)."""
+    found = ehr.cards(client, SERVICE, liver_call(client, order(RESECTION), born=born))
+    assert any("no lower age limit" in card["detail"].lower() or "adults" in card["detail"] for card in found) is said
