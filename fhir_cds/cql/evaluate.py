@@ -67,7 +67,9 @@ class Evaluation:
 
     def resources(self, library: str, define: str) -> tuple[str, ...]:
         """Return where a value comes from, as `Type/id`: resources in it, else those of the defines it reads."""
-        return provenance(self._program.compiled.reads, self._held_at, self._slot(library, define))
+        return provenance(
+            self._program.compiled.reads, self._program.holding, self._held_at, self._slot(library, define)
+        )
 
     def _held_at(self, slot: int) -> tuple[str, ...]:
         """Return the resources in a define's value, as `Type/id`; one that fails holds none."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from fhir_cds.cql.runtime.fhir import Typed
 
 
-def provenance(reads: Sequence[tuple[int, ...]], held: Callable[[int], tuple[str, ...]], slot: int) -> tuple[str, ...]:
+def provenance(
+    reads: Sequence[tuple[int, ...]],
+    holding: Collection[int],
+    held: Callable[[int], tuple[str, ...]],
+    slot: int,
+) -> tuple[str, ...]:
     """Return `Type/id` of the resources in a define's value, else of the nearest defines it refers to, in order.
 
-    Defines go by their slots: `reads` has the slots that each refers to, `held` gives the resources in a slot's value.
+    Defines go by their slots: `reads` has the slots that each refers to, `held` gives the resources in a slot's value,
+    which is asked for those in `holding` only: the others' values are of types that hold none.
     """
-    own = held(slot)
+    own = held(slot) if slot in holding else ()
     if own:
         return own
     seen = {slot}
@@ -25,7 +31,7 @@ def provenance(reads: Sequence[tuple[int, ...]], held: Callable[[int], tuple[str
             if number in seen:
                 continue
             seen.add(number)
-            here = held(number)
+            here = held(number) if number in holding else ()
             if here:
                 found.update(dict.fromkeys(here))
             else:

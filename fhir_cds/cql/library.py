@@ -58,6 +58,13 @@ class Program:
         self.compiled = compiled
         self.parameter_types = parameter_types
         self._code_sets = code_sets
+        self.holding = frozenset(
+            compiled.slots[("e", define.library, define.name)]
+            for library in libraries
+            for define in library.defines.values()
+            if _may_hold(define.result_type)
+        )
+        """The slots of the defines whose values can hold resources."""
         self._by_name = MappingProxyType({library.name: library for library in libraries})
 
     @staticmethod
@@ -134,6 +141,11 @@ class Program:
         if not keys:
             raise InputError("there is no such parameter", where=".".join(given) if isinstance(given, tuple) else given)
         return keys
+
+
+def _may_hold(kind: str | None) -> bool:
+    """Say whether a value of a type, as it prints, can hold FHIR resources."""
+    return kind is None or "FHIR." in kind or "System.Any" in kind
 
 
 def _parse_all(documents: Iterable[Mapping[str, Any]], *, skip_helpers: bool) -> dict[str, ElmLibrary]:

@@ -95,14 +95,8 @@ def _pruned(laid: Laid, outcome: Outcome) -> AppliedAction:
     return AppliedAction(laid.id, laid.path, laid.action, laid.action, outcome)
 
 
-def _outcome(session: Session, plan: Json, laid: Laid) -> Outcome:
-    if laid.define is not None:
-        return conditions.of_define(session, plan, laid.define, f"{laid.path}.condition[0]")
-    return conditions.applicability(session, plan, laid.action, laid.path) if laid.conditional else conditions.ALWAYS
-
-
 def _apply(session: Session, plan: Json, laid: Laid) -> AppliedAction:
-    outcome = _outcome(session, plan, laid)
+    outcome = conditions.decide(session, plan, laid)
     if outcome.verdict is not Verdict.APPLICABLE:
         return _pruned(laid, outcome)
     action, path = laid.action, laid.path

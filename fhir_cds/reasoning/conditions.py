@@ -16,6 +16,7 @@ from typing import Any, Final
 from fhir_cds.errors import ContentError, EvaluationError, FhirCdsError
 from fhir_cds.reasoning import inputs, plans
 from fhir_cds.reasoning.expressions import Define
+from fhir_cds.reasoning.layout import Laid
 from fhir_cds.reasoning.outcome import Json, Later, Outcome, Reason, Verdict
 from fhir_cds.reasoning.session import Session
 
@@ -63,7 +64,14 @@ def applicability(session: Session, plan: Json, action: Json, path: str) -> Outc
     )
 
 
-def of_define(session: Session, plan: Json, define: Define, path: str) -> Outcome:
+def decide(session: Session, plan: Json, laid: Laid) -> Outcome:
+    """Return whether an action of a plan that is laid out applies to the session's patient, with its grounds."""
+    if laid.define is not None:
+        return _of_define(session, plan, laid.define, f"{laid.path}.condition[0]")
+    return applicability(session, plan, laid.action, laid.path) if laid.conditional else ALWAYS
+
+
+def _of_define(session: Session, plan: Json, define: Define, path: str) -> Outcome:
     """Return what the define of an action's only condition (at `path` of `plan`) says, with its grounds."""
     try:
         value = session.evaluation.value(define.library, define.name)

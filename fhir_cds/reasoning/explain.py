@@ -7,6 +7,7 @@ that, once recorded, could decide it. A define that is false or true is not ente
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Final
 
 from fhir_cds import cql
@@ -32,7 +33,7 @@ class Explainer:
         self._errors: dict[int, EvaluationError] = {}
         self._missing: dict[int, tuple[str, ...]] = {}
         self._reasons: list[Reason | None] = [None] * len(graph)
-        self._sources: dict[int, tuple[str, ...]] = {}
+        self._sources: list[tuple[str, ...] | None] = [None] * len(graph)
 
     def missing(self, start: Define) -> tuple[str, ...]:
         """Return the ids of the facts without a value that leave `start` without a value, in the order named."""
@@ -55,14 +56,16 @@ class Explainer:
 
     def because(self, start: Define) -> tuple[Reason, ...]:
         """Return the decisions and the facts with a value on which `start` rests, `start` first, then as named."""
-        reasons = self._reasons
-        return tuple(
-            [
-                reasons[node.index] or self.reason(node)
-                for node in self.graph.grounds(start).reasons
-                if node.fact is None or node.define == start or self._read(node) is not None
-            ]
-        )
+        reasons, values = self._reasons, self._values
+        found: list[Reason] = []
+        for index, node, always in self.graph.grounds(start).reasons:
+            reason = reasons[index]
+            if not always:
+                value = values[index]
+                if (self._read(node) if value is _UNREAD else value) is None:
+                    continue
+            found.append(self.reason(node) if reason is None else reason)
+        return tuple(found)
 
     def failures(self, start: Define) -> tuple[EvaluationError, ...]:
         """Return the errors of defines on which `start` rests, whether or not its value needed them."""
@@ -84,18 +87,20 @@ class Explainer:
 
     def _resources(self, node: Node) -> tuple[str, ...]:
         """Return the resources behind a define; those of a decision are those behind what it names."""
-        found = self._sources.get(node.index)
+        sources = self._sources
+        found = sources[node.index]
         if found is None:
-            self._sources[node.index] = ()  # against rings, which CQL forbids
-            self._read(node)
+            sources[node.index] = ()  # against rings, which CQL forbids
             if node.decision:
                 listed = self.graph.listed
-                found = tuple(dict.fromkeys([n for place in node.below for n in self._resources(listed[place])]))
-            elif node.index not in self._errors:
-                found = tuple(self.evaluation.resources(*node.define))
+                below = [sources[place] or self._resources(listed[place]) for place in node.below]
+                several = [names for names in below if names]
+                found = several[0] if len(several) == 1 else tuple(dict.fromkeys(chain.from_iterable(several)))
+            elif self._read(node) is not None or node.index not in self._errors:
+                found = self.evaluation.resources(*node.define)
             else:
                 found = ()
-            self._sources[node.index] = found
+            sources[node.index] = found
         return found
 
     def _read(self, node: Node) -> Any:

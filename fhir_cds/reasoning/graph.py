@@ -35,10 +35,13 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """What a define rests on: all nodes (see `_reached`), and those that can be a reason: itself, decisions, facts."""
+    """What a define rests on: all nodes (see `_reached`), and those that can be a reason.
+
+    These are itself, decisions and facts, each with its index and whether it is one even without a value.
+    """
 
     nodes: tuple[Node, ...]
-    reasons: tuple[Node, ...]
+    reasons: tuple[tuple[int, Node, bool], ...]
 
 
 NO_GROUNDS: Final = Grounds((), ())
@@ -89,7 +92,8 @@ def _node(define: Define, info: Any, places: Mapping[Define, int]) -> Node:
 
 def _grounds(nodes: Mapping[Define, Node], start: Define) -> Grounds:
     reached = tuple(_reached(nodes, start))
-    return Grounds(reached, tuple(node for node in reached if node.define == start or node.decision or node.fact))
+    reasons = [node for node in reached if node.define == start or node.decision or node.fact is not None]
+    return Grounds(reached, tuple((node.index, node, node.fact is None or node.define == start) for node in reasons))
 
 
 def _reached(nodes: Mapping[Define, Node], start: Define) -> Iterator[Node]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from fhir_cds.reasoning import conditions, plans
+from fhir_cds.reasoning import conditions
 from fhir_cds.reasoning.apply import NO_CONTEXT, Record, begin
-from fhir_cds.reasoning.engine import Engine
+from fhir_cds.reasoning.engine import Engine, Recommendation
 from fhir_cds.reasoning.outcome import Outcome, Reason, Verdict
 from fhir_cds.reasoning.session import Context, Session
 
@@ -20,27 +20,38 @@ def outcomes(engine: Engine, record: Record, now: str, context: Context = NO_CON
     Each is `{"source", "number", "plan", "outcome", "missing": [fact id], "because": [{"define", "value", "resources":
     ["Type/id"]}]}`; one that failed also has `issues` (OperationOutcome.issue).
     """
-    session = begin(engine, record, now, context)
-    return [
-        item_of(
-            recommendation.source,
-            recommendation.number,
-            str(recommendation.plan["id"]),
-            outcome_of(session, recommendation.plan),
-        )
-        for recommendation in engine.recommendations
-    ]
+    return list(outcomes_in(begin(engine, record, now, context), engine.recommendations))
+
+
+def outcomes_in(session: Session, asked: Iterable[Recommendation]) -> Iterator[dict[str, Any]]:
+    """Yield one item per recommendation, in the form of `outcomes`, in a session that is open."""
+    written: dict[int, tuple[Reason, dict[str, Any]]] = {}
+    for one in asked:
+        yield _item(one.source, one.number, str(one.plan["id"]), outcome_of(session, one.plan), written)
 
 
 def item_of(source: str, number: str, plan: str, outcome: Outcome) -> dict[str, Any]:
     """Return an outcome in the form above."""
+    return _item(source, number, plan, outcome, {})
+
+
+def _item(
+    source: str, number: str, plan: str, outcome: Outcome, written: dict[int, tuple[Reason, dict[str, Any]]]
+) -> dict[str, Any]:
+    """Return an outcome; `written` are reasons already in JSON, by identity: many outcomes share them."""
+    because = []
+    for reason in outcome.because:
+        known = written.get(id(reason))
+        if known is None:  # the reason is kept with its JSON, so that its identity stays its own
+            known = written[id(reason)] = reason, reason_of(reason)
+        because.append(known[1])
     item: dict[str, Any] = {
         "source": source,
         "number": number,
         "plan": plan,
         "outcome": outcome.verdict.value,
         "missing": list(outcome.missing),
-        "because": [reason_of(reason) for reason in outcome.because],
+        "because": because,
     }
     if outcome.issues:
         item["issues"] = [dict(issue) for issue in outcome.issues]
@@ -54,10 +65,10 @@ def reason_of(reason: Reason) -> dict[str, Any]:
 
 def outcome_of(session: Session, plan: Any) -> Outcome:
     """Return the outcome of a recommendation: of its one action, or of several the strongest."""
-    return strongest(
-        conditions.applicability(session, plan, action, path)
-        for path, action in plans.placed(plan.get("action"), "PlanDefinition")
-    )
+    actions = session.engine.layout(plan).actions
+    if len(actions) == 1:
+        return conditions.decide(session, plan, actions[0])
+    return strongest(conditions.decide(session, plan, laid) for laid in actions)
 
 
 def strongest(results: Iterable[Outcome]) -> Outcome:
