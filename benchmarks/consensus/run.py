@@ -4,18 +4,16 @@
 
 Every sample patient of tests/patients is padded to 60 resources and evaluated with nothing remembered from the one
 before. The peer (cql-execution) evaluates the same defines of the same ELM for the same records in the same run, and
-all answers are compared. Exits with 1 when one differs.
+all answers are compared. Exits with 1 when one differs for a reason that explained.toml does not give.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,9 +21,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from fhir_cds.cql import Code, Concept, Date, DateTime, Interval, Quantity, Time
+from benchmarks.oracle import differences, peer
 from fhir_cds.cql.runtime import temporal
 from fhir_cds.data.record import PatientRecord, from_resources, read
 from fhir_cds.errors import EvaluationError
@@ -43,8 +39,6 @@ from fhir_cds.terminology import local
 ROOT = Path(__file__).parents[2]
 NOW = "2026-01-31T00:00:00.000+00:00"
 SIZE = 60
-HELPERS = "FHIRHelpers"
-SHOWN = 20
 Json = dict[str, Any]
 
 
@@ -92,18 +86,21 @@ def main() -> int:
     print(f"every define: {len(names)}")
     ours = timed(records, options.repeat, lambda one: every(engine, one, names))
     print(f"  {ours}")
-    texts = {name: codec.encode(bundle(one)) for name, one in records.items()}
+    texts = {name: codec.encode(peer.bundle(one.resources)) for name, one in records.items()}
     systems = local.aliases(engine.registry)
     reading = timed(texts, options.repeat, lambda text: read(text, systems=systems))
     print(f"floor: reading the record from JSON\n  {reading}")
     starting()
     if options.without_peer:
         return 0
-    with tempfile.TemporaryDirectory(prefix="fhir-cds-bench-") as folder:
-        seconds = peer(Path(folder), knowledge.elm, engine, records, options)
-        mine = sum(statistics.median(times) for times in ours.cpu.values())
-        print(f"  CPU per record {seconds / len(records) * 1000:.2f} ms; ratio to ours {seconds / mine:.0f}")
-        return compare(Path(folder), engine, records, names)
+    resources = {name: one.resources for name, one in records.items()}
+    theirs = peer.run(options.node_modules, knowledge.elm, engine.code_sets, resources, NOW)
+    mine = sum(statistics.median(times) for times in ours.cpu.values())
+    print(f"cql-execution (Node {theirs.node}), every define")
+    print(f"  CPU per record {theirs.cpu / len(records) * 1000:.2f} ms; ratio to ours {theirs.cpu / mine:.0f}")
+    answers = {name: every(engine, one, names) for name, one in records.items()}
+    known = differences.read(Path(__file__).with_name("explained.toml"))
+    return differences.report(len(records) * len(names), differences.between(answers, theirs.answers), known)
 
 
 def arguments() -> argparse.Namespace:
@@ -183,7 +180,7 @@ def every(engine: Engine, one: PatientRecord, names: Sequence[Define]) -> dict[s
         try:
             found[f"{define.library}.{define.name}"] = evaluation.value(*define)
         except EvaluationError as error:
-            found[f"{define.library}.{define.name}"] = {"error": error.message}
+            found[f"{define.library}.{define.name}"] = {peer.ERROR: error.message}
     return found
 
 
@@ -199,10 +196,6 @@ def timed(records: dict[str, Any], repeat: int, work: Callable[[Any], Any]) -> T
                 cache.cache_clear()
             times.add(name, lambda one=one: work(one))
     return times
-
-
-def bundle(one: PatientRecord) -> Json:
-    return {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": item} for item in one.resources]}
 
 
 def starting() -> None:
@@ -237,64 +230,6 @@ def run(command: Sequence[str]) -> tuple[str, float]:
     after = os.times()
     used = after.children_user - before.children_user + after.children_system - before.children_system
     return done.stdout, used
-
-
-def peer(
-    folder: Path, elm: Any, engine: Engine, records: dict[str, PatientRecord], options: argparse.Namespace
-) -> float:
-    """Let cql-execution evaluate every define of the records; return its CPU seconds for one pass over them."""
-    libraries = {name: document["library"] for name, document in elm.items()}
-    made = {
-        "libraries": {name: {"library": library} for name, library in libraries.items()},
-        "evaluated": [name for name in libraries if name != HELPERS],
-        "valuesets": {url: sorted(codes) for url, codes in engine.code_sets.items()},
-        "patients": {name: bundle(one) for name, one in records.items()},
-        "parameters": {},
-        "now": NOW,
-    }
-    (folder / "input.json").write_bytes(codec.encode(made))
-    script = Path(__file__).parent / "peer.cjs"
-    command = [shutil.which("node") or "node", str(script), str(options.node_modules.resolve()), str(folder)]
-    done = subprocess.run(command, env=os.environ | {"TZ": "UTC"}, check=True, capture_output=True, text=True)
-    report = msgspec.json.decode(done.stdout)
-    print(f"cql-execution (Node {report['node']}), every define")
-    return float(report["cpu"])
-
-
-def compare(folder: Path, engine: Engine, records: dict[str, PatientRecord], names: Sequence[Define]) -> int:
-    """Print where answers differ; return 1 when there is such a place."""
-    theirs = msgspec.json.decode((folder / "answers.json").read_bytes())
-    differing: list[str] = []
-    for patient, one in records.items():
-        for name, value in every(engine, one, names).items():
-            mine, other = plain(value), plain(theirs[patient].get(name))
-            if mine != other:
-                differing.append(f"{patient} {name}: {mine!r} here, {other!r} there")
-    print(f"answers that differ: {len(differing)} of {len(records) * len(names)}")
-    for line in differing[:SHOWN]:
-        print(f"  {line[:400]}")
-    return 1 if differing else 0
-
-
-def plain(value: Any) -> Any:
-    """Bring a value of either engine into one form."""
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    if isinstance(value, Date | DateTime | Time):
-        return str(value)
-    if isinstance(value, Quantity):
-        return {"q": round(float(value.value), 6), "u": value.unit}
-    if isinstance(value, Interval):
-        return {"low": plain(value.low), "high": plain(value.high), "lc": value.low_closed, "hc": value.high_closed}
-    if isinstance(value, Code):
-        return {"code": value.code, "system": value.system}
-    if isinstance(value, Concept):
-        return {"codes": [plain(code) for code in value.codes]}
-    if isinstance(value, dict):
-        if "resourceType" in value:
-            return f"{value['resourceType']}/{value['id']}"
-        return {name: plain(item) for name, item in value.items()}
-    return round(float(value), 6) if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else value
 
 
 if __name__ == "__main__":

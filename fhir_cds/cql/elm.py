@@ -333,7 +333,7 @@ class _Parser:
             return ListOf(self.type_specifier(raw.get("elementType"), depth + 1))
         if kind == "IntervalTypeSpecifier":
             return IntervalOf(self.type_specifier(raw.get("pointType"), depth + 1))
-        if kind == "ChoiceTypeSpecifier":
+        if kind == "ChoiceTypeSpecifier" or (kind == [] and raw.get("choice")):  # one translator writes `type` twice
             options = raw.get("choice") or raw.get("type_") or ()
             return ChoiceOf(tuple(self.type_specifier(o, depth + 1) for o in self.many(options, "choice")))
         if kind == "TupleTypeSpecifier":

@@ -10,11 +10,11 @@ from fhir_cds.cql.compile.emit import Expr, Line
 from fhir_cds.cql.compile.structure import path_segments, primitive_value, step
 from fhir_cds.cql.elm import ElmLibrary, Node
 from fhir_cds.cql.modelinfo import primitive_of
-from fhir_cds.cql.runtime import OPERATORS
+from fhir_cds.cql.runtime import OPERATORS, fhir
 from fhir_cds.cql.runtime.sorting import sort as sort_items
 from fhir_cds.cql.runtime.state import rows, rows_of_any
 from fhir_cds.cql.trampoline import Step
-from fhir_cds.cql.typesys import ANY, ListOf, Named, TupleOf, Type
+from fhir_cds.cql.typesys import ANY, ChoiceOf, ListOf, Named, TupleOf, Type
 
 MAX_SOURCES: Final = 8
 MAX_CHAIN: Final = 50
@@ -267,6 +267,8 @@ def sort_rows(c: Compiler, items: tuple[Node, ...], result: str, item_type: Type
             key = yield c.visit(item["expression"])
         if isinstance(key.type, Named) and key.type.name.startswith("FHIR.") and primitive_of(key.type.name):
             key = primitive_value(c, key, key.type)
+        elif key.type is None or isinstance(key.type, ChoiceOf):
+            key = Expr(f"{c.k(fhir.system_value)}(s, {key.text})")
         c.writer.emit(f"{values}.append({key.text})")
         lines = c.writer.close(block)
         c.writer.emit_block(lines)

@@ -127,10 +127,10 @@ def _add_to_datetime(value: DateTime, amount: int | Decimal, index: int, sign: i
         steps = int(amount) if index <= DAY else _to_days(amount, index)
         index = min(index, DAY)
         fields = _months(value.fields(), _calendar_steps(precision, steps * sign, index))
-        return None if fields is None else DateTime.of(fields, value.offset, value.zone)
+        return None if fields is None else DateTime.of(fields, value.offset, value.zone, value.stated)
     unit = UNIT_MS[precision]
     ms = int(amount * UNIT_MS[index]) // unit * unit if amount >= 0 else -(int(-amount * UNIT_MS[index]) // unit * unit)
-    return DateTime.at(value.lo + sign * ms, value.offset, value.zone, precision)
+    return DateTime.at(value.lo + sign * ms, value.offset, value.zone, precision, value.stated)
 
 
 def _add_to_time(value: Time, amount: int | Decimal, index: int, sign: int) -> Time:
@@ -182,5 +182,5 @@ def boundary(value: T, places: int, *, high: bool) -> T | None:
         day = date.fromordinal((value.hi if high else value.lo) + EPOCH_ORDINAL)
         return Date.of(*(day.year, day.month, day.day)[: precision + 1])
     instant = value.hi if high else value.lo
-    full = DateTime(MILLISECOND, instant, instant, value.offset, value.zone)
-    return DateTime.of(full.fields()[: precision + 1], value.offset, value.zone)
+    full = DateTime(MILLISECOND, instant, instant, value.offset, value.zone, value.stated)
+    return DateTime.of(full.fields()[: precision + 1], value.offset, value.zone, value.stated)

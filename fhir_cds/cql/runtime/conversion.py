@@ -95,11 +95,11 @@ def to_ratio(a: Any) -> Ratio | None:
 
 
 def to_string(a: Any) -> str | None:
-    """Return the value as text, in the form of its literal; a DateTime without offset when it has the evaluation's."""
+    """Return the value as text, in the form of its literal; a DateTime with its offset unless it was assumed."""
     if a is None or isinstance(a, str):
         return a
     if isinstance(a, DateTime):
-        return a.text(offset=a.offset != a.zone)
+        return a.text(offset=a.stated or a.offset != a.zone)
     if isinstance(a, bool):
         return "true" if a else "false"
     if isinstance(a, Decimal):

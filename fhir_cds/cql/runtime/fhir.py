@@ -137,6 +137,13 @@ def unwrap(value: Any) -> Any:
     return value.value if isinstance(value, Typed) else value
 
 
+def system_value(state: Any, value: Any) -> Any:
+    """Return the CQL value of a FHIR primitive that carries its type; any other value as it is."""
+    if isinstance(value, Typed) and primitive_of(value.type_name) is not None:
+        return primitive(state, value.type_name, value.value)
+    return value
+
+
 _SYSTEM_CLASSES: Final[dict[str, tuple[type, ...]]] = {
     "System.Boolean": (bool,),
     "System.Integer": (int, Uncertainty),

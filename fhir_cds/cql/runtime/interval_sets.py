@@ -35,7 +35,7 @@ def truncated(point: Temporal, precision: int) -> Temporal:
         return Time.of(fields[: precision - DAY])
     if isinstance(point, Date):
         return Date.of(*fields[: precision + 1])
-    return DateTime.of(fields[: precision + 1], point.offset, point.zone)
+    return DateTime.of(fields[: precision + 1], point.offset, point.zone, point.stated)
 
 
 def earlier_start(left: Interval, right: Interval) -> Interval | None:

@@ -108,23 +108,27 @@ class DateTime:
     """A point in time known to some precision, with its offset from UTC in minutes.
 
     `zone` is the offset of the evaluation the value was made in: hours and finer components of two values with
-    different offsets are compared in that offset (CQL reference, "Same As").
+    different offsets are compared in that offset (CQL reference, "Same As"). `stated` tells that the offset was given
+    with the value and not assumed.
     """
 
-    __slots__ = ("hi", "lo", "offset", "precision", "zone")
+    __slots__ = ("hi", "lo", "offset", "precision", "stated", "zone")
 
     MIN: ClassVar[DateTime]
     MAX: ClassVar[DateTime]
 
-    def __init__(self, precision: int, lo: int, hi: int, offset: int, zone: int = 0) -> None:
+    def __init__(  # noqa: PLR0917 - the fields, in their order
+        self, precision: int, lo: int, hi: int, offset: int, zone: int = 0, stated: bool = False
+    ) -> None:
         self.precision: Final = precision
         self.lo: Final = lo
         self.hi: Final = hi
         self.offset: Final = offset
         self.zone: Final = zone
+        self.stated: Final = stated
 
     @staticmethod
-    def of(fields: tuple[int, ...], offset: int, zone: int | None = None) -> DateTime:
+    def of(fields: tuple[int, ...], offset: int, zone: int | None = None, stated: bool = False) -> DateTime:
         """Build a value from the known local components, year first; raises ValueError for an impossible one."""
         if not (1 <= len(fields) <= 7 and -MAX_OFFSET <= offset <= MAX_OFFSET):
             raise ValueError("not a date and time")
@@ -135,17 +139,19 @@ class DateTime:
         lo = day.lo * DAY_MS - shift
         home = offset if zone is None else zone
         if len(fields) <= HOUR:
-            return DateTime(day.precision, lo, (day.hi + 1) * DAY_MS - 1 - shift, offset, home)
+            return DateTime(day.precision, lo, (day.hi + 1) * DAY_MS - 1 - shift, offset, home, stated)
         lo += time_ms(fields[HOUR:])
         precision = len(fields) - 1
-        return DateTime(precision, lo, lo + TAIL_MS[precision], offset, home)
+        return DateTime(precision, lo, lo + TAIL_MS[precision], offset, home, stated)
 
     @staticmethod
-    def at(ms: int, offset: int, zone: int | None = None, precision: int = MILLISECOND) -> DateTime | None:
+    def at(
+        ms: int, offset: int, zone: int | None = None, precision: int = MILLISECOND, stated: bool = False
+    ) -> DateTime | None:
         """Build the value of day precision or finer that starts at `ms` (UTC); None when out of the calendar."""
         if not MIN_DAY * DAY_MS <= ms + offset * 60_000 < (MAX_DAY + 1) * DAY_MS:
             return None
-        return DateTime(precision, ms, ms + TAIL_MS[precision], offset, offset if zone is None else zone)
+        return DateTime(precision, ms, ms + TAIL_MS[precision], offset, offset if zone is None else zone, stated)
 
     @staticmethod
     def parse(text: str, default_offset: int) -> DateTime | None:
@@ -164,7 +170,11 @@ class DateTime:
 
     def shifted(self, offset: int) -> DateTime:
         """Return the same instant told in another offset (minutes)."""
-        return self if offset == self.offset else DateTime(self.precision, self.lo, self.hi, offset, self.zone)
+        return (
+            self
+            if offset == self.offset
+            else DateTime(self.precision, self.lo, self.hi, offset, self.zone, self.stated)
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, DateTime) and self.lo == other.lo and self.hi == other.hi
@@ -246,7 +256,7 @@ def decimal_seconds(value: Temporal) -> Temporal:
         return value
     if isinstance(value, Time):
         return Time(MILLISECOND, value.lo, value.lo)
-    return DateTime(MILLISECOND, value.lo, value.lo, value.offset, value.zone)
+    return DateTime(MILLISECOND, value.lo, value.lo, value.offset, value.zone, value.stated)
 
 
 def key(value: Temporal, instant: int, precision: int, offset: int = 0) -> int:
@@ -362,7 +372,8 @@ def parse_datetime(text: str, default_offset: int) -> DateTime | None:
         parts[MILLISECOND] = f"{parts[MILLISECOND]:0<3}"[:3]
     try:
         offset = default_offset if zone is None else parse_offset(zone)
-        return DateTime.of(tuple(int(part) for part in parts if part is not None), offset, default_offset)
+        fields = tuple(int(part) for part in parts if part is not None)
+        return DateTime.of(fields, offset, default_offset, zone is not None)
     except ValueError:
         return None
 
@@ -388,7 +399,7 @@ def _parse_common(text: str, default_offset: int) -> DateTime | None:
         return None
     lo = span.days * DAY_MS + span.seconds * 1000 + span.microseconds // 1000 - shift
     precision = MILLISECOND if text[19:20] == "." else SECOND
-    return DateTime(precision, lo, lo + TAIL_MS[precision], offset, default_offset)
+    return DateTime(precision, lo, lo + TAIL_MS[precision], offset, default_offset, zone is not None)
 
 
 @lru_cache(_CACHE)

@@ -192,7 +192,7 @@ def make_datetime(state: State, *parts: Any) -> DateTime | None:
         return None
     hours = parts[7] if len(parts) > 7 else None
     offset = state.offset if hours is None else int(Decimal(hours) * 60)
-    return DateTime.of(fields, offset, state.offset)
+    return DateTime.of(fields, offset, state.offset, stated=hours is not None)
 
 
 def make_time(*parts: Any) -> Time | None:
@@ -204,7 +204,7 @@ def make_time(*parts: Any) -> Time | None:
 def now(state: State) -> DateTime:
     """Return the moment of the evaluation, to the millisecond."""
     moment = state.now
-    return DateTime(MILLISECOND, moment.lo, moment.lo, moment.offset, state.offset)
+    return DateTime(MILLISECOND, moment.lo, moment.lo, moment.offset, state.offset, stated=True)
 
 
 def today(state: State) -> Date:

@@ -213,3 +213,17 @@ def test_every_node_type_is_compiled() -> None:
     assert set(EXPRESSIONS) == set(HANDLERS)
     assert set(TESTS) <= set(HANDLERS)
     assert {name for names in ABSTRACT.values() for name in names} <= set(ELEMENTS)
+
+
+def test_choice_type_as_the_java_translator_writes_it(write: Any) -> None:
+    """It writes `type` twice, the second time as an empty list; without options that is no type."""
+    integer = {"type": "NamedTypeSpecifier", "name": INTEGER}
+    choice: dict[str, Any] = {
+        "type": [],
+        "choice": [integer, {**integer, "name": INTEGER.replace("Integer", "String")}],
+    }
+    program = Program.load([write.library({"type": "Null", "resultTypeSpecifier": choice})], {})
+    assert program.define("Hand", "x").result_type == "Choice<System.Integer, System.String>"
+    assert "unknown type specifier" in str(
+        refused(write.library({"type": "Null", "resultTypeSpecifier": {"type": []}}))
+    )

@@ -154,6 +154,20 @@ def test_sorting_by_choices_of_the_row(write: Any) -> None:
     assert order({"type": "ByColumn", "path": "issued.value", "direction": "asc"}) == ["1", "0", "2"]
 
 
+def test_sorting_by_a_choice_that_was_not_cast(write: Any) -> None:
+    """A column of several types sorts by the CQL values of its primitives, null lowest; structures have no order."""
+    dates = ("2020-01-02T00:00:00Z", "2020-01-01T23:30:00-02:00", "2020-01-01")
+    rows = [{"resourceType": "Observation", "id": str(i), "effectiveDateTime": at} for i, at in enumerate(dates)]
+    rows.append({"resourceType": "Observation", "id": "none"})
+    retrieve = {"type": "Retrieve", "dataType": FHIR + "Observation"}
+    by = {"type": "ByColumn", "path": "effective", "direction": "desc"}
+    query = {"type": "Query", "source": [{"alias": "O", "expression": retrieve}], "sort": {"by": [by]}}
+    assert [row["id"] for row in write.value(query, rows)] == ["1", "0", "2", "none"]
+    periods = [{**rows[0], "effectiveDateTime": None, "effectivePeriod": {"start": at}} for at in dates]
+    with pytest.raises(EvaluationError, match="cannot be compared"):
+        write.value(query, periods)
+
+
 def test_sort_keys_of_one_precision(write: Any) -> None:
     """Dates of one precision, and dates whose order is open, sort stably in both directions."""
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from fhir_cds.cql.runtime import calendar_arithmetic
 from fhir_cds.cql.runtime.clinical import Code, Concept
 from fhir_cds.cql.runtime.conversion import OPERATORS, STATEFUL
 from fhir_cds.cql.runtime.numbers import Long
@@ -102,6 +103,27 @@ def test_conversions(operator: str, operand: object, expected: object):
     result = call(operator, operand)
     assert result == expected
     assert type(result) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2020-05-01T10:00:00Z", "2020-05-01T10:00:00+00:00"),
+        ("2020-05-01T10:00:00.5+00:00", "2020-05-01T10:00:00.500+00:00"),
+        ("2020-05-01T10Z", "2020-05-01T10+00:00"),
+        ("2020-05-01T10:00:00+02:00", "2020-05-01T10:00:00+02:00"),
+        ("2020-05-01T10:00:00", "2020-05-01T10:00:00"),
+        ("2020-05-01T10", "2020-05-01T10"),
+        ("2020-05-01", "2020-05-01"),
+    ],
+)
+def test_text_keeps_a_stated_offset(text: str, expected: str):
+    """ToString writes the offset that a DateTime was given with, also the evaluation's, and no other."""
+    value = DateTime.parse(text, 0)
+    assert value is not None
+    assert call("ToString", value) == expected
+    moved = calendar_arithmetic.add(calendar_arithmetic.add(value, 1, "day"), 1, "day", -1)
+    assert call("ToString", moved) == expected
 
 
 @pytest.mark.parametrize("operator", sorted(set(OPERATORS) - {"ToList"}))

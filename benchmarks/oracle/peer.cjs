@@ -1,5 +1,5 @@
 // cql-execution and cql-exec-fhir over the same ELM and patients.
-// node peer.cjs NODE_MODULES FOLDER: reads FOLDER/input.json ({libraries, evaluated, valuesets, patients, parameters, now}), writes
+// node peer.cjs NODE_MODULES FOLDER: reads FOLDER/input.json ({libraries, evaluated, valuesets, patients, now}), writes
 // FOLDER/answers.json (patient -> "Library.define" -> value; {"error"} where a define throws) and prints the CPU seconds of
 // a pass over all patients, after a few to warm up.
 const fs = require("node:fs");
@@ -44,7 +44,7 @@ async function evaluate(library, source, bundle) {
   const fresh = () => {
     source.reset();
     source.loadBundles([bundle]);
-    return new cql.Executor(library, service, input.parameters[library.name] ?? {});
+    return new cql.Executor(library, service);
   };
   try {
     return Object.values((await fresh().exec(source, now)).patientResults)[0];
