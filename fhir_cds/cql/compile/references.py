@@ -187,6 +187,8 @@ def _helper(c: Compiler, name: str, arguments: list[Expr], signature: tuple[Type
             if function_name == name and is_subtype(kind.name, base):
                 text = f"{c.k(implementation)}({'s, ' if stateful else ''}{value.text})"
                 return Expr(text, result)
+    if kind is None:
+        raise c.fail(f"FHIRHelpers.{name} of a value without a static type: translate with EnableResultTypes")
     raise c.fail(f"no overload of FHIRHelpers.{name} fits {kind}")
 
 

@@ -18,6 +18,7 @@ from fhir_cds.cql.runtime.numbers import STEP
 from fhir_cds.cql.runtime.points import predecessor, successor
 from fhir_cds.cql.runtime.quantity import Quantity
 from fhir_cds.cql.runtime.temporal_ops import TEMPORAL, order_at
+from fhir_cds.cql.runtime.uncertainty import Uncertainty, span
 
 
 def construct(
@@ -40,7 +41,14 @@ def _within(point: Any, interval: Interval, precision: str | None) -> Answer:
     return both(_from_low(point, interval, precision), _to_high(point, interval, precision))
 
 
+def _agreed(one: Answer, other: Answer) -> Answer:
+    """Return the answer for the least and the greatest number of an uncertainty, when it is one and the same."""
+    return one if one is other else None
+
+
 def _from_low(point: Any, interval: Interval, precision: str | None) -> Answer:
+    if isinstance(point, Uncertainty):
+        return _agreed(_from_low(point.low, interval, precision), _from_low(point.high, interval, precision))
     if interval.low is None:
         return True if interval.low_closed else not_after(start_span(interval), (point, point), precision)
     sign = order_at(point, interval.low, precision)
@@ -48,6 +56,8 @@ def _from_low(point: Any, interval: Interval, precision: str | None) -> Answer:
 
 
 def _to_high(point: Any, interval: Interval, precision: str | None) -> Answer:
+    if isinstance(point, Uncertainty):
+        return _agreed(_to_high(point.low, interval, precision), _to_high(point.high, interval, precision))
     if interval.high is None:
         return True if interval.high_closed else not_after((point, point), end_span(interval), precision)
     sign = order_at(point, interval.high, precision)
@@ -76,7 +86,7 @@ def proper_contains(left: Any, right: Any, precision: str | None = None) -> Answ
         return list_ops.proper_contains(left, right)
     if right is None:
         return None
-    (first, last), point = known(left), (right, right)
+    (first, last), point = known(left), span(right)
     return both(before(first, point, precision), before(point, last, precision))
 
 

@@ -143,3 +143,12 @@ def test_unknown_helper_is_refused(write: Any) -> None:
         Program.load([_call(write, "ToNothing", "Quantity")], {})
     with pytest.raises(ElmError, match="no overload"):
         Program.load([_call(write, "ToConcept", "Quantity")], {})
+
+
+def test_elm_without_result_types_is_refused_with_what_to_do(write: Any) -> None:
+    """A helper's operand of unknown type is an error at load that says how to translate."""
+    first = {"type": "Indexer", "operand": [{"type": "Null"}, write.literal(0)]}
+    call = {"type": "FunctionRef", "name": "ToString", "libraryName": "FHIRHelpers", "operand": [first]}
+    includes = [{"localIdentifier": "FHIRHelpers", "path": "FHIRHelpers", "version": "4.0.1"}]
+    with pytest.raises(ElmError, match="translate with EnableResultTypes"):
+        Program.load([write.library(call, includes=includes)], {})

@@ -6,10 +6,12 @@ from operator import add, mul, sub
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fhir_cds.cql.runtime.comparison import OPERATORS, equal, less_or_equal
+from fhir_cds.cql.runtime import OPERATORS
+from fhir_cds.cql.runtime.comparison import equal, less_or_equal
+from fhir_cds.cql.runtime.interval import Interval
 from fhir_cds.cql.runtime.uncertainty import Uncertainty, at_most, lift, order, span, uncertain
 
 BOUNDS = st.tuples(st.integers(-50, 50), st.integers(0, 40)).map(lambda pair: uncertain(pair[0], pair[0] + pair[1]))
@@ -77,3 +79,30 @@ def test_answers_hold_for_every_number(left: Any, right: Any) -> None:
         assert possible == ({answer} if answer is not None else {True, False})
     assert less_or_equal(left, right) is at_most(left, right)
     assert equal(left, right) is equal(right, left)
+
+
+INTERVALS = st.builds(
+    lambda low, width, first, last: Interval(low, low + width, first, last, "Integer"),
+    st.integers(-5, 5),
+    st.integers(4, 6),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+@pytest.mark.parametrize("name", ["In", "ProperIn"])
+@given(between=BOUNDS, interval=INTERVALS)
+@example(between=Uncertainty(50, 51), interval=Interval(50, 75, True, True, "Integer"))
+@example(between=Uncertainty(51, 52), interval=Interval(51, 75, True, True, "Integer"))
+def test_membership_holds_for_every_number(name: str, between: Any, interval: Interval) -> None:
+    """An uncertain number is in an interval when all its numbers are, not in it when they lie on one side of it."""
+    (low, high), test = span(between), OPERATORS[name]
+    answers = {test(number, interval) for number in range(low, high + 1)}
+    assert test(between, interval) is (answers.pop() if len(answers) == 1 else None)
+
+
+def test_membership_in_an_interval_without_bound() -> None:
+    """A closed bound that is missing holds for every number, an open one for none that is sure."""
+    assert OPERATORS["In"](Uncertainty(1, 2), Interval(1, None, True, True, "Integer")) is True
+    assert OPERATORS["In"](Uncertainty(1, 2), Interval(1, None, True, False, "Integer")) is None
+    assert OPERATORS["Contains"](Interval(None, 5, True, True, "Integer"), Uncertainty(6, 7)) is False
