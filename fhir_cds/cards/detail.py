@@ -1,4 +1,4 @@
-"""The body of a card in GFM: what applies, the schedule, why, what is missing, what is open, what failed."""
+"""The body of a card in GFM: what applies, the schedule, why, what is missing or open, the evidence, what failed."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def _part(decision: Decision, facts: Facts, summary: str) -> list[tuple[str, str
         (words.MET, _grounds(facts, decision.unknown) if not decision.applicable else ""),
         (words.OPEN, markdown.bullets(_line(item) for item in decision.open_questions)),
         (words.BACKGROUND, markdown.bullets(_line(item) for item in decision.background)),
+        (words.EVIDENCE, markdown.bullets(_figures((*decision.applicable, *decision.background)))),
         (words.FAILED, markdown.bullets(_failures(decision))),
     ]
 
@@ -73,6 +74,11 @@ def _statement(item: Item, *, titled: bool = True) -> str:
     lines = [f"**{markdown.escape(item.title)}**"] if titled else []
     lines += [markdown.escape(item.text)] if item.text and item.text != item.title else []
     return "\n\n".join([*lines, item.evidence.line])
+
+
+def _figures(items: Iterable[Item]) -> Iterable[str]:
+    """Return the studies behind the recommendations, each once."""
+    return dict.fromkeys(markdown.escape(text) for item in items for text in item.evidence.figures)
 
 
 def _line(item: Item) -> str:

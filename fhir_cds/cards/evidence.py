@@ -20,6 +20,7 @@ RECOMMENDATION: Final = "recommendation"
 BACKGROUND: Final = "background"
 NO_CONSENSUS: Final = "no-consensus"
 SUPPRESSED: Final = "suppressed"
+_FIGURES: Final = "evidence-figures"
 _RELATION: Final = "/recommendation-relation"
 
 
@@ -66,7 +67,8 @@ class Relation:
 class Evidence:
     """All that says how a recommendation is to be taken; `label` is the plan's subtitle (source and number).
 
-    `line` is grade, vote, number and citation as one line of GFM.
+    `figures` are the studies that it rests on, each in a sentence; `line` is grade, vote, number and citation as one
+    line of GFM.
     """
 
     source: str
@@ -79,6 +81,7 @@ class Evidence:
     citations: tuple[Citation, ...]
     label: str | None = None
     relations: tuple[Relation, ...] = ()
+    figures: tuple[str, ...] = ()
     line: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -123,6 +126,7 @@ def evidence(plan: Json, action: Json) -> Evidence:
         citations=tuple(_citations([*action.get("documentation", ()), *plan.get("relatedArtifact", ())])),
         label=plan.get("subtitle"),
         relations=tuple(_relations(plan)),
+        figures=tuple(_figures(plan.get("relatedArtifact", ()))),
     )
 
 
@@ -202,11 +206,18 @@ def _vote(extension: Json | None) -> Vote | None:
     return Vote(voters, yes, no, percent, parts.get("category"))
 
 
+def _figures(artifacts: Iterable[Json]) -> Iterable[str]:
+    """Yield what the related artifacts say of the studies whose figures they hold."""
+    for artifact in artifacts:
+        if any(_name(extension) == _FIGURES for extension in artifact.get("extension", ())):
+            yield str(artifact.get("display") or artifact.get("label"))
+
+
 def _citations(artifacts: Iterable[Json]) -> Iterable[Citation]:
     """Yield what the related artifacts cite, each text once."""
     seen: set[str] = set()
     for artifact in artifacts:
-        if artifact.get("type") not in {"citation", "documentation", "justification"}:
+        if artifact.get("type") not in {"citation", "documentation"}:
             continue
         text = artifact.get("citation") or artifact.get("display") or artifact.get("label")
         if text and text not in seen:

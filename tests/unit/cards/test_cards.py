@@ -150,6 +150,21 @@ def test_background_supports_only() -> None:
     assert "**Background**\n\n- Says N1" in detail(made[0])
 
 
+def test_studies_stand_as_evidence() -> None:
+    """The studies of what is shown stand in a section of their own, each once, and are no citation."""
+    study = {
+        "type": "justification",
+        "display": "Series of 24 patients | no control",
+        "extension": [{"url": f"{b.BASE}/StructureDefinition/evidence-figures", "extension": []}],
+    }
+    rules = [b.rule(number) for number in ("1", "2")]
+    for rule in rules:
+        rule["relatedArtifact"].append(study)
+    made = cards(b.group(b.strategy(), *(b.leaf(rule, b.YES) for rule in rules), b.leaf(b.rule("3"), b.NO)))
+    assert detail(made[0]).count("**Evidence**\n\n- Series of 24 patients \\| no control") == 1
+    assert detail(made[0]).count("Series of 24") == 1
+
+
 @pytest.mark.parametrize("outcome", [b.YES, b.FAILED, b.unknown("zeta")])
 def test_suppressed_is_never_shown(outcome: Outcome) -> None:
     """A suppressed recommendation gives nothing, whatever its outcome."""
