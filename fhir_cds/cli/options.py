@@ -24,6 +24,7 @@ from fhir_cds.knowledge.load import Knowledge, content_roots
 from fhir_cds.knowledge.load import load as knowledge_of
 from fhir_cds.reasoning.apply import instant
 from fhir_cds.reasoning.engine import Engine
+from fhir_cds.reasoning.outcome import Json
 from fhir_cds.terminology.local import aliases
 
 TOKEN_VARIABLE: Final = "FHIR_CDS_TOKEN"  # noqa: S105  # the name of a variable, not a token
@@ -82,8 +83,7 @@ class _Guidelines:
 def load(content: Sequence[Path] | None) -> Guidelines:
     """Return the content of the folders given, else of FHIR_CDS_CONTENT, else the built-in one, without its service."""
     knowledge = knowledge_of(roots(content))
-    registry = knowledge.registry
-    return _Guidelines(knowledge, Engine.load(knowledge), texts(registry), aliases(registry), Forms.of(registry))
+    return guidelines(knowledge, Engine.load(knowledge))
 
 
 def roots(content: Sequence[Path] | None) -> tuple[Path, ...]:
@@ -96,8 +96,18 @@ def moment(now: str | None) -> str:
     return instant(now or datetime.now(UTC).date().isoformat())
 
 
-def patient(content: Guidelines, file: str | None, fhir_server: str | None, subject: str | None) -> PatientRecord:
+def guidelines(knowledge: Knowledge, engine: Engine) -> Guidelines:
+    """Return content that is loaded already in the form that commands need."""
+    registry = knowledge.registry
+    return _Guidelines(knowledge, engine, texts(registry), aliases(registry), Forms.of(registry))
+
+
+def patient(
+    content: Guidelines, file: str | None, fhir_server: str | None, subject: str | None, *, reads: Json | None = None
+) -> PatientRecord:
     """Return the record named by the options, with what was answered in questionnaires.
+
+    `reads` is a definition whose data a server is asked for besides.
 
     Raises InputError for a combination that names none or two, and for a file that is not one patient's record;
     FhirServerError, NotFoundError or MissingDataError for a server that does not give it.
@@ -108,7 +118,7 @@ def patient(content: Guidelines, file: str | None, fhir_server: str | None, subj
         return answered(read(_bytes(file), where=file, systems=content.systems, limit=LARGEST_FILE), content.forms)
     if fhir_server is None or subject is None:
         raise InputError("give --patient FILE, or --fhir-server URL with --subject Patient/123", where="--patient")
-    return answered(asyncio.run(_from_server(content, fhir_server, subject)), content.forms)
+    return answered(asyncio.run(_from_server(content, fhir_server, subject, reads)), content.forms)
 
 
 def emit(value: Any) -> None:
@@ -117,21 +127,25 @@ def emit(value: Any) -> None:
     sys.stdout.flush()
 
 
-async def _from_server(content: Guidelines, base: str, subject: str) -> PatientRecord:
+async def _from_server(content: Guidelines, base: str, subject: str, reads: Json | None) -> PatientRecord:
     """Return the record of a patient on a server that the caller named himself."""
     # an HTTP client takes a third of a second to import, and most calls name a file
     from fhir_cds.data.client import Connections  # noqa: PLC0415
     from fhir_cds.data.gather import gather_subject  # noqa: PLC0415
     from fhir_cds.data.guard import Guard  # noqa: PLC0415
-    from fhir_cds.data.prefetch import queries  # noqa: PLC0415
+    from fhir_cds.data.prefetch import queries, type_of  # noqa: PLC0415
+    from fhir_cds.reasoning import requirements  # noqa: PLC0415
 
+    wanted = list(queries(content.knowledge.services))
+    if reads is not None:
+        wanted += requirements.queries(content.engine, reads, {type_of(query) for _, query in wanted})
     guard = Guard(allowed=(base,), loopback=True, plain_http=True, private_addresses=True)
     async with Connections(guard) as connections:
         return await gather_subject(
             connections,
             base,
             subject,
-            queries(content.knowledge.services),
+            wanted,
             token=os.environ.get(TOKEN_VARIABLE),
             systems=content.systems,
         )

@@ -123,10 +123,8 @@ class Program:
         at = instant(now)
         try:
             buckets = self.compiled.table.fill(resources)
-        except (AttributeError, TypeError) as error:
-            raise InputError(
-                f"a resource does not have the form of FHIR JSON ({type(error).__name__})", where="resources"
-            ) from None
+        except (AttributeError, TypeError):
+            raise self._misshapen(resources) from None
         state = State(at, buckets, resources, self._code_sets, budget)
         values: list[Any] = [UNSET] * len(self.compiled.slots)
         for given, value in parameters.items():
@@ -135,6 +133,18 @@ class Program:
                     value, self.parameter_types[key], key, at.offset
                 )
         return Evaluation(self, state, values, UNSET)
+
+    def _misshapen(self, resources: Sequence[dict[str, Any]]) -> InputError:
+        """Return the error of a resource whose codes or dates do not have the form of FHIR JSON, naming its type."""
+        for index, resource in enumerate(resources):
+            try:
+                self.compiled.table.fill([resource])
+            except (AttributeError, TypeError):
+                place = f"resources[{index}] ({resource['resourceType']})"
+                return InputError(
+                    "does not have the form of FHIR JSON: a list or object where R4 has none", where=place
+                )
+        return InputError("a resource does not have the form of FHIR JSON", where="resources")
 
     def _parameter_keys(self, given: str | tuple[str, str]) -> list[DefineKey]:
         keys = [key for key in self.parameter_types if given in (key, key[1])]

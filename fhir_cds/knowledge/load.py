@@ -50,12 +50,12 @@ def content_roots(explicit: Sequence[Path] = (), environment: Mapping[str, str] 
     named = tuple(explicit) or tuple(Path(part) for part in variable.split(os.pathsep) if part)
     if named:
         for root in named:
-            if not _is_root(root):
+            if not is_root(root):
                 folders = ", ".join((*_RESOURCE_FOLDERS, _HOOKS))
                 raise ContentError(f"no content here: a folder with {folders} is expected", where=str(root))
         return named
     for root in (_PACKAGE.parent, _PACKAGE / "_content"):
-        if _is_root(root):
+        if is_root(root):
             return (root,)
     raise ContentError("no content is installed with the package; name a folder with --content")
 
@@ -70,7 +70,8 @@ def load(roots: Sequence[Path]) -> Knowledge:
     return Knowledge(registry, MappingProxyType(_elm(roots, registry)), services, tuple(roots))
 
 
-def _is_root(path: Path) -> bool:
+def is_root(path: Path) -> bool:
+    """Say whether a folder is laid out as content of this program."""
     return any((path / folder).is_dir() for folder in (*_RESOURCE_FOLDERS, _HOOKS))
 
 

@@ -70,18 +70,18 @@ class Registry:
     _ids: Mapping[str, Resource]
 
     @classmethod
-    def of(cls, items: Iterable[tuple[str, Any]]) -> Registry:
+    def of(cls, items: Iterable[tuple[str, Any]], *, need_url: bool = True) -> Registry:
         """Return the registry of (source name, resource) pairs.
 
-        Raises ContentError naming the source: not an R4 resource, no id, a canonical resource without url, two with the
-        same url and version, or two different things with the same type and id.
+        Raises ContentError naming the source: not an R4 resource, no id, a canonical resource without url (unless
+        `need_url` is false), two with the same url and version, or two different things with the same type and id.
         """
         canonicals: dict[str, Resource] = {}
         latest: dict[str, Resource] = {}
         by_id: dict[str, Resource] = {}
         sources: dict[str, str] = {}
         for source, value in items:
-            resource = _checked(source, value)
+            resource = _checked(source, value, need_url=need_url)
             local = f"{resource['resourceType']}/{resource['id']}"
             key = canonical_of(resource) if "url" in resource else local
             if key in canonicals:
@@ -148,7 +148,7 @@ def _later(resource: Resource, other: Resource) -> bool:
     return version_key(resource.get("version", "")) > version_key(other.get("version", ""))
 
 
-def _checked(source: str, value: Any) -> Resource:
+def _checked(source: str, value: Any, *, need_url: bool) -> Resource:
     if not isinstance(value, dict) or value.get("resourceType") not in RESOURCE_TYPES:
         raise ContentError("not a resource of FHIR R4", where=source)
     kind = value["resourceType"]
@@ -157,6 +157,6 @@ def _checked(source: str, value: Any) -> Resource:
     for element in ("url", "version"):
         if element in value and (not isinstance(value[element], str) or not value[element]):
             raise ContentError(f"{kind}/{value['id']}.{element} must be a string", where=source)
-    if kind in CANONICAL_TYPES and "url" not in value:
+    if need_url and kind in CANONICAL_TYPES and "url" not in value:
         raise ContentError(f"{kind}/{value['id']} has no url", where=source)
     return value

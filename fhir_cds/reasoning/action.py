@@ -15,10 +15,9 @@ from fhir_cds.reasoning import activity, conditions, dynamic, goals, inputs, par
 from fhir_cds.reasoning.layout import Laid
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Outcome, Verdict
 from fhir_cds.reasoning.session import Session
+from fhir_cds.reasoning.special import COLLECT, CPG_ACTIVITY
 
 PERTAINS_TO_GOAL: Final = "http://hl7.org/fhir/StructureDefinition/resource-pertainsToGoal"
-COLLECT: Final = "collect-information"
-_CPG_ACTIVITY: Final = "http://hl7.org/fhir/uv/cpg/CodeSystem/cpg-activity-type"
 _SUBJECT: Final = "Patient"
 
 
@@ -196,7 +195,7 @@ def _collect(session: Session, plan: Json, definition: Json, reference: Json, pa
         "id": ids.stable_uuid(plans.canonical(plan), path, plans.canonical(definition), session.subject, session.today),
         "status": session.context.status,
         "intent": session.context.intent,
-        "code": {"coding": [{"system": _CPG_ACTIVITY, "code": COLLECT}]},
+        "code": {"coding": [{"system": CPG_ACTIVITY, "code": COLLECT}]},
         "focus": dict(reference),
         "for": {"reference": session.subject},
         "authoredOn": session.now,

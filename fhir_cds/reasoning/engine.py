@@ -142,7 +142,7 @@ def recommendations(registry: Registry) -> tuple[Recommendation, ...]:
     found = [
         _recommendation(plan)
         for plan in registry.by_type("PlanDefinition")
-        if plans.is_recommendation(plan) and registry.find(str(plan["url"])) is plan
+        if plans.is_recommendation(plan) and registry.find(str(plan.get("url"))) is plan
     ]
     return tuple(sorted(found, key=lambda item: (item.source, natural(item.number), str(item.plan["url"]))))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 from fhir_cds.cql import Code, Retrieve
 from fhir_cds.errors import ContentError
 from fhir_cds.fhir import codec, ids
+from fhir_cds.fhir.types import BY_PATIENT
 from fhir_cds.reasoning import check, expressions, plans
 from fhir_cds.reasoning.convert import coding
 from fhir_cds.reasoning.engine import Engine
@@ -56,6 +57,12 @@ def types_read(engine: Engine, definition: Json) -> tuple[str, ...]:
         return tuple(sorted(set(reads)))
     listed = data_requirements(engine, definition).get("dataRequirement", ())
     return tuple(sorted({str(requirement["type"]) for requirement in listed if requirement.get("type")}))
+
+
+def queries(engine: Engine, definition: Json, covered: Collection[str | None] = ()) -> list[tuple[str, str]]:
+    """Return (key, `Type?patient={id}`) for what a definition reads of a patient, but for the types `covered`."""
+    kinds = [kind for kind in types_read(engine, definition) if kind in BY_PATIENT and kind not in covered]
+    return [(kind, f"{kind}?patient={{id}}") for kind in kinds]
 
 
 def _definitions(engine: Engine, definition: Json, above: tuple[str, ...]) -> Iterator[Json]:

@@ -7,8 +7,13 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from fhir_cds.reasoning import participants, plans
+from fhir_cds.reasoning.outcome import Json
 from fhir_cds.reasoning.sources import Sources, absent, when
 
+CPG_ACTIVITY: Final = "http://hl7.org/fhir/uv/cpg/CodeSystem/cpg-activity-type"
+COLLECT: Final = "collect-information"
+_COLLECT_WITH: Final = "cpg-collectWith"
+_SHOWN: Final = frozenset({"documentation", "justification"})
 _FORECAST: Final = "http://terminology.hl7.org/CodeSystem/immunization-recommendation-status"
 
 
@@ -53,8 +58,10 @@ def _claim(source: Sources, made: dict[str, Any]) -> None:
 def _communication_request(source: Sources, made: dict[str, Any]) -> None:
     code = source.definition.get("code") or {}
     text = source.first("description") or code.get("text") or source.definition.get("title")
-    if text:
-        made["payload"] = [{"contentString": text}]
+    payload: list[dict[str, Any]] = [{"contentString": text}] if text else []
+    payload += [{"contentAttachment": attachment} for attachment in _attachments(source)]
+    if payload:
+        made["payload"] = payload
 
 
 def _contract(source: Sources, made: dict[str, Any]) -> None:
@@ -111,7 +118,26 @@ def _nutrition_order(source: Sources, made: dict[str, Any]) -> None:
         made["oralDiet"] = diet
 
 
+def _attachments(source: Sources) -> list[Json]:
+    """Return the documentation and justification of an activity as Attachments."""
+    listed = [item for item in source.definition.get("relatedArtifact", ()) if item.get("type") in _SHOWN]
+    return [
+        item.get("document") or {"url": item["url"], **({"title": item["display"]} if "display" in item else {})}
+        for item in listed
+        if item.get("document") or item.get("url")
+    ]
+
+
 def _task(source: Sources, made: dict[str, Any]) -> None:
+    kind = source.definition.get("code") or {"coding": [{"system": CPG_ACTIVITY, "code": COLLECT}]}
+    form = plans.extension_value(source.definition, _COLLECT_WITH)
+    inputs = [{"type": kind, "valueCanonical": form}] if form else []
+    inputs += [{"type": kind, "valueAttachment": attachment} for attachment in _attachments(source)]
+    if inputs:
+        made["input"] = inputs
+    questionnaire = source.session.engine.registry.find(str(form), "Questionnaire") if form else None
+    if questionnaire is not None:
+        made["focus"] = {"reference": f"Questionnaire/{questionnaire['id']}"}
     timing = when(source)
     if timing is not None:
         made["restriction"] = {"period": _as_period(*timing)} if timing[0] != "Timing" else _restriction(timing[1])

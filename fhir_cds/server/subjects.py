@@ -15,7 +15,6 @@ from fhir_cds.data.gather import gather_subject, subject_of
 from fhir_cds.data.record import PatientRecord
 from fhir_cds.errors import InputError, MissingDataError
 from fhir_cds.fhir import bundle, reference
-from fhir_cds.fhir.types import BY_PATIENT
 from fhir_cds.reasoning import requirements
 from fhir_cds.reasoning.outcome import Json
 from fhir_cds.server.errors import HttpError
@@ -87,11 +86,7 @@ def _queries(content: Loaded, invocation: Invocation, definition: Json) -> list[
     """Return what to read of a patient: the services' queries, what else the definition reads, less what came."""
     asked = list(prefetch.queries(content.knowledge.services))
     covered = {prefetch.type_of(query) for _, query in asked}
-    asked += [
-        (kind, f"{kind}?patient={{id}}")
-        for kind in requirements.types_read(content.engine, definition)
-        if kind in BY_PATIENT and kind not in covered
-    ]
+    asked += requirements.queries(content.engine, definition, covered)
     keys = set(invocation.prefetch)
     types = {item.type for item in invocation.prefetch.values() if item.type}
     return [(key, query) for key, query in asked if key not in keys and prefetch.type_of(query) not in types]

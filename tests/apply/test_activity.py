@@ -39,6 +39,12 @@ def realised(kind: str, context: Context = CONTEXT, **more: Any) -> dict[str, An
     return made
 
 
+def valid(made: dict[str, Any]) -> dict[str, Any]:
+    kind = made["resourceType"]
+    getattr(import_module(f"fhir.resources.R4B.{kind.lower()}"), kind).model_validate(codec.decode(codec.encode(made)))
+    return made
+
+
 @pytest.mark.parametrize("kind", sorted(KINDS))
 @pytest.mark.parametrize("content", [{}, FULL], ids=["bare", "full"])
 def test_df_08_every_kind_is_valid_r4(kind: str, content: dict[str, Any]) -> None:
@@ -158,3 +164,36 @@ def test_in_05_organization_as_requester() -> None:
     assert realised("Task", context=Context(organization="Organization/o"))["requester"] == {
         "reference": "Organization/o"
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "name"),
+    [("CommunicationRequest", "payload", "contentAttachment"), ("Task", "input", "valueAttachment")],
+)
+def test_df_08_documentation_goes_with_the_request(kind: str, place: str, name: str) -> None:
+    """DF-08: documentation and justification reach a message or a task as attachments; other artifacts do not."""
+    listed = [
+        {"type": "documentation", "url": "http://example.org/a", "display": "A"},
+        {"type": "justification", "document": {"url": "http://example.org/b.pdf", "contentType": "application/pdf"}},
+        {"type": "citation", "citation": "C", "url": "http://example.org/c"},
+        {"type": "documentation", "citation": "no address"},
+    ]
+    made = valid(realised(kind, code={"text": "read"}, relatedArtifact=listed))
+    assert [item[name] for item in made[place] if name in item] == [
+        {"url": "http://example.org/a", "title": "A"},
+        {"url": "http://example.org/b.pdf", "contentType": "application/pdf"},
+    ]
+
+
+def test_df_08_a_questionnaire_to_collect_with() -> None:
+    """DF-08: cpg-collectWith gives the task its questionnaire, by canonical and, where it is here, as its focus."""
+    url = "http://example.org/Questionnaire/q"
+    collect = [{"url": "http://hl7.org/fhir/uv/cpg/StructureDefinition/cpg-collectWith", "valueCanonical": url}]
+    form = {"resourceType": "Questionnaire", "id": "q", "url": url, "status": "active"}
+    task = activity(kind="Task", extension=collect)
+    made = [apply_activity(engine(task, *more), "scan", FakeRecord(), NOW)[0] for more in ([], [form])]
+    alone, with_form = (valid(one or {}) for one in made)
+    assert alone["input"][0]["valueCanonical"] == url
+    assert alone["input"][0]["type"]["coding"][0]["code"] == "collect-information"
+    assert "focus" not in alone
+    assert with_form["focus"] == {"reference": "Questionnaire/q"}

@@ -177,6 +177,8 @@ def test_parameters(program: Program) -> None:
     assert evaluation.value("Basics", "Case short") == "a"
     assert evaluation.value("Basics", "Given or 1") == 7
     assert to_json(evaluation.value("Basics", "Period start")) == "2020-01-01"
+    period = {"start": "2022-01-01", "end": "2022-12-31"}  # as a FHIR Period of a Parameters resource
+    assert to_json(program.evaluate([], NOW, {"Period": period}).value("Basics", "Period start")) == "2022-01-01"
     given = Interval(DateTime.parse("2021", 0), None, True, True, "DateTime")
     assert str(program.evaluate([], NOW, {"Period": given}).value("Basics", "Period start")) == "2021"
 
@@ -216,6 +218,15 @@ def test_parameter_types(write: Any, kind: str, given: Any, expected: Any) -> No
     if kind == "Date":
         with pytest.raises(InputError, match=r"must be of type System.Date"):
             program.evaluate([], NOW, {"p": "not a date"})
+
+
+def test_a_misshapen_resource_is_named(program: Program) -> None:
+    """A code element that is no list of codings is an error of the caller: it names the type, not the values."""
+    good = {"resourceType": "Patient", "id": "p"}
+    bad = {"resourceType": "Observation", "id": "o", "code": {"coding": ["secret"]}, "category": {"coding": []}}
+    with pytest.raises(InputError, match=r"resources\[1\] \(Observation\)") as caught:
+        program.evaluate([good, bad], NOW)
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("now", ["", "tomorrow", "2020", "2020-01-01T10"])
