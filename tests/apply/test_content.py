@@ -148,11 +148,11 @@ def test_io_03_data_requirements() -> None:
 
 
 def test_ch_04_prefetch_asks_for_what_the_logic_reads() -> None:
-    """CH-04: the types in a service's prefetch are those that the logic of its plans reads, no more and no less."""
+    """CH-04: a service's prefetch has the types that its plans' logic reads, the patient, the answers; no more."""
     services = load([ROOT]).services
     assert services
     for service in services:
         asked = {str(type_of(query)) for query in service.prefetch.values()}
         plans = [engine().plan(canonical) for canonical in service.plans]
-        read = {kind for plan in plans for kind in types_read(engine(), plan)} | {"Patient"}
+        read = {kind for plan in plans for kind in types_read(engine(), plan)} | {"Patient", "QuestionnaireResponse"}
         assert asked == read, service.id
