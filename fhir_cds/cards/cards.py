@@ -211,13 +211,8 @@ def _ordered(created: Sequence[Json], item: Item) -> str:
 def _links(decision: Decision) -> list[Link]:
     """Return the publications behind the recommendations, each once."""
     shown = [item for part in decision.parts for item in (*part.applicable, *part.unknown, *part.open_questions)]
-    found = {
-        citation.url: Link(label=citation.text, url=citation.url, type="absolute")
-        for item in shown
-        for citation in item.evidence.citations
-        if citation.url
-    }
-    return list(found.values())
+    found = {citation.url: citation.text for item in shown for citation in item.evidence.citations if citation.url}
+    return [Link(label=text, url=url, type="absolute") for url, text in found.items()]
 
 
 def _app_link(decision: Decision, projection: Projection) -> Link | None:

@@ -192,6 +192,8 @@ class _Collected:
     def plan(self, applied: Applied, owner: Json | None) -> None:
         """Collect the items of a plan under the strategy that owns them; a strategy owns those directly below it."""
         rule = plans.is_recommendation(applied.plan)
+        if rule and owner is not None and _silent(applied):
+            return
         decision = self._decision(owner if rule and owner is not None else applied.plan)
         decision.failures += [issue for issue in applied.issues if _serious(issue)]
         decision.visits += [visit for visit in applied.visits if visit not in decision.visits]
@@ -235,6 +237,15 @@ def decisions(applied: Sequence[Applied], authored: Mapping[int, Evidence]) -> l
     for root in applied:
         collected.plan(root, None)
     return [each.decision() for each in collected.found.values() if each.items or each.failures]
+
+
+def _silent(applied: Applied) -> bool:
+    """Say whether a plan has nothing to say: nothing in it applies or is in question, and nothing went wrong."""
+    return (
+        all(action.outcome.verdict is Verdict.NOT_APPLICABLE for action in applied.actions)
+        and not applied.issues
+        and not applied.visits
+    )
 
 
 def _serious(issue: Json) -> bool:

@@ -82,7 +82,7 @@ def schedules_in(session: Session, applied: Applied, horizon: Step = HORIZON) ->
     """Return the schedules of an applied plan and those nested in it, in document order."""
     return tuple(
         _schedule(session, level, action, horizon)
-        for level in tree.plans_in(applied)
+        for level in tree.plans_in(applied, session.engine.where(ANCHOR))
         for action in tree.walk(level.actions)
         if plans.extension(action.values, ANCHOR) is not None
         and action.outcome.verdict in {Verdict.APPLICABLE, Verdict.UNKNOWN}
@@ -102,7 +102,7 @@ def with_visits(session: Session, applied: Applied, horizon: Step = HORIZON) -> 
         faults = tuple(issue for found in own for issue in found.issues)
         return replace(level, visits=visits, issues=(*level.issues, *faults)) if own else level
 
-    return tree.map_plans(applied, add)
+    return tree.map_plans(applied, add, session.engine.where(ANCHOR))
 
 
 def items(found: Schedule) -> list[dict[str, Any]]:

@@ -40,15 +40,8 @@ def apply_plan(session: Session, plan: Json) -> Applied:
     inner = session.within(laid.canonical)
     made = goals.goals(inner, plan) if "goal" in plan else ()
     actions = apply_actions(inner, plan, laid.actions, first_only=laid.first_only)
-    context = session.context
-    named = {
-        "encounter": context.encounter,
-        "practitioner": context.practitioner,
-        "organization": context.organization,
-        "language": context.language,
-        "status": context.status,
-        "intent": context.intent,
-    }
+    if "given" not in session.memo:
+        session.memo["given"] = session.context.given
     return Applied(
         plan=plan,
         subject=session.subject,
@@ -56,7 +49,7 @@ def apply_plan(session: Session, plan: Json) -> Applied:
         actions=actions,
         goals=made,
         issues=tuple(inner.issues),
-        context={key: value for key, value in named.items() if value is not None},
+        context=session.memo["given"],
     )
 
 
@@ -97,6 +90,8 @@ def _pruned(laid: Laid, outcome: Outcome) -> AppliedAction:
 def _apply(session: Session, plan: Json, laid: Laid) -> AppliedAction:
     outcome = conditions.decide(session, plan, laid)
     if outcome.verdict is not Verdict.APPLICABLE:
+        if outcome.verdict is Verdict.FAILED:
+            session.failed.append(laid.path)
         return _pruned(laid, outcome)
     action, path = laid.action, laid.path
     children = apply_actions(session, plan, laid.below, first_only=laid.first_only) if laid.below else ()

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from fhir_cds.errors import InputError
 from fhir_cds.reasoning import action as actions
 from fhir_cds.reasoning import activity as activities
-from fhir_cds.reasoning import dynamic, related, selection, tree
+from fhir_cds.reasoning import dynamic, plans, related, selection, tree
 from fhir_cds.reasoning.engine import Engine
 from fhir_cds.reasoning.explain import Explainer
 from fhir_cds.reasoning.outcome import Applied, Json
@@ -86,13 +86,8 @@ def apply_in(session: Session, plan: str | Json) -> Applied:
     context = session.context
     if context.selected is not None:
         applied = selection.select_actions(applied, context.selected, context.documented)
-    return tree.map_plans(applied, lambda one: _resolved(session, one))
-
-
-def _resolved(session: Session, applied: Applied) -> Applied:
-    """Return one plan with its relations as dates, where it has any."""
-    starts = session.context.starts
-    return related.resolve(applied, starts) if starts or session.engine.layout(applied.plan).related else applied
+    where = None if context.starts else session.engine.where(plans.RELATED)
+    return tree.map_plans(applied, lambda one: related.resolve(one, context.starts), where)
 
 
 def apply_activity(

@@ -93,8 +93,8 @@ def conjunction(outcomes: Iterable[Outcome]) -> Outcome:
     return Outcome(
         verdict,
         tuple(dict.fromkeys(missing)),
-        _distinct(reason for item in listed for reason in item.because),
-        tuple(issue for item in listed for issue in item.issues),
+        Later(lambda: _distinct(reason for item in listed for reason in item.because)),
+        Later(lambda: tuple(issue for item in listed for issue in item.issues)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from fhir_cds.knowledge.registry import Registry
 from fhir_cds.reasoning import check, expressions, plans
 from fhir_cds.reasoning.expressions import Define, Meaning
 from fhir_cds.reasoning.graph import Graph, graph
-from fhir_cds.reasoning.layout import Layout, layout
+from fhir_cds.reasoning.layout import Layout, layout, reach
 from fhir_cds.reasoning.logic import NoLogic, Program
 from fhir_cds.reasoning.outcome import Json
 from fhir_cds.terminology import local
@@ -53,6 +53,7 @@ class Engine:
     code_sets: CodeSets
     _meanings: Mapping[tuple[int, int], Meaning]
     _layouts: Mapping[int, Layout]
+    _reached: Mapping[int, frozenset[str]]
 
     @classmethod
     def load(cls, knowledge: Knowledge, *, strict: bool = True) -> Engine:
@@ -78,10 +79,22 @@ class Engine:
         sets = local.code_sets(registry) if code_sets is None else code_sets
         names = frozenset(name for library in program.libraries for name in library.parameters)
         known = MappingProxyType(dict(_meanings(registry)))
-        layouts = MappingProxyType(
-            {id(plan): _layout(plan, registry, nodes) for plan in registry.by_type("PlanDefinition")}
+        layouts = {id(plan): _layout(plan, registry, nodes) for plan in registry.by_type("PlanDefinition")}
+        reached = {
+            id(plan): reach(plan, lambda one: layouts.get(id(one)) or _layout(one, registry, nodes))
+            for plan in registry.by_type("PlanDefinition")
+        }
+        return cls(
+            registry=registry,
+            program=program,
+            graph=nodes,
+            parameters=names,
+            recommendations=recommendations(registry),
+            code_sets=sets,
+            _meanings=known,
+            _layouts=MappingProxyType(layouts),
+            _reached=MappingProxyType(reached),
         )
-        return cls(registry, program, nodes, names, recommendations(registry), sets, known, layouts)
 
     def plan(self, name: str) -> Json:
         """Return a PlanDefinition by id or canonical; raises NotFoundError that names it."""
@@ -106,6 +119,16 @@ class Engine:
         """Return a plan, in the content or not, laid out for applying."""
         found = self._layouts.get(id(plan))
         return _layout(plan, self.registry, self.graph) if found is None else found
+
+    def where(self, mark: str) -> Callable[[Json], bool]:
+        """Return what says of a plan whether it, or one nested in it, has a mark (see `layout.Layout`); yes if new."""
+        reached = self._reached
+
+        def possible(plan: Json) -> bool:
+            found = reached.get(id(plan))
+            return found is None or mark in found
+
+        return possible
 
     def evaluate(self, resources: Sequence[Json], now: str, parameters: Mapping[Any, Any]) -> Any:
         """Return the evaluation of one patient; `parameters` that no library declares are left out."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,12 +39,15 @@ class Laid:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A plan: its canonical, its actions, whether only the first that applies is taken, whether any has relations."""
+    """A plan: its canonical, its actions, whether only the first that applies is taken.
+
+    `marks` are what its actions hold of what is looked for later: the names of their extensions, and `relatedAction`.
+    """
 
     canonical: str
     first_only: bool
     actions: tuple[Laid, ...]
-    related: bool
+    marks: frozenset[str]
 
 
 Known = Callable[[Json, Json], Define | None]
@@ -54,8 +57,29 @@ Known = Callable[[Json, Json], Define | None]
 def layout(plan: Json, registry: Registry, known: Known) -> Layout:
     """Return a plan laid out."""
     actions = _level(plan, plan.get("action"), "PlanDefinition", registry, known)
-    related = any("relatedAction" in action for _, action in plans.walk(plan))
-    return Layout(plans.canonical(plan), plans.behaviour(plan) == "any", actions, related)
+    marks = frozenset(mark for _, action in plans.walk(plan) for mark in _marks(action))
+    return Layout(plans.canonical(plan), plans.behaviour(plan) == "any", actions, marks)
+
+
+def reach(plan: Json, of: Callable[[Json], Layout], above: tuple[str, ...] = ()) -> frozenset[str]:
+    """Return the marks of a plan and of all plans nested in it."""
+    laid = of(plan)
+    found = laid.marks
+    if laid.canonical in above:
+        return found
+    pending = list(laid.actions)
+    while pending:
+        item = pending.pop()
+        pending += item.below
+        if item.definition is not None and item.definition["resourceType"] == "PlanDefinition":
+            found |= reach(item.definition, of, (*above, laid.canonical))
+    return found
+
+
+def _marks(action: Json) -> Iterator[str]:
+    if plans.RELATED in action:
+        yield plans.RELATED
+    yield from (str(extension.get("url", "")).rpartition("/")[2] for extension in action.get("extension", ()))
 
 
 def _level(plan: Json, actions: object, base: str, registry: Registry, known: Known) -> tuple[Laid, ...]:

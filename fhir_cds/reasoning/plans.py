@@ -13,6 +13,7 @@ APPLICABILITY: Final = "applicability"
 """Kind of the conditions that decide."""
 
 _ALTERNATIVES: Final = ("cqf-alternativeExpression", "us-ph-alternative-expression-extension")
+RELATED: Final = "relatedAction"
 RULE: Final = "eca-rule"
 """Plan type of one recommendation (http://terminology.hl7.org/CodeSystem/plan-definition-type)."""
 

@@ -18,6 +18,7 @@ from fhir_cds.reasoning.outcome import Json
 VARIABLE: Final = "http://hl7.org/fhir/StructureDefinition/variable"
 _PARAMETERS: Final = "encounter practitioner organization userType userLanguage userTaskContext setting settingContext"
 NOT_GIVEN: Final[Mapping[str, Any]] = MappingProxyType({name: [] for name in _PARAMETERS.split()})
+_SHOWN: Final = ("encounter", "practitioner", "organization", "language", "status", "intent")
 _EMPTY: Final[Mapping[str, Any]] = {}
 
 
@@ -45,12 +46,18 @@ class Context:
     merge_nested: bool = False
     collect_tasks: bool = False
 
+    @property
+    def given(self) -> Json:
+        """What of it shows in the result, by the names of the parameters."""
+        return {name: value for name in _SHOWN if (value := getattr(self, name)) is not None}
+
 
 @dataclass(slots=True)
 class Session:
     """One patient's evaluation with the context of the call.
 
-    `issues` gathers what went wrong, in order; `memo` keeps what projections have worked out, by their own keys.
+    `issues` gathers what went wrong, in order; `memo` keeps what projections have worked out, by their own keys;
+    `failed` has the place of each action whose outcome failed, in all plans applied.
     """
 
     engine: Engine
@@ -64,6 +71,7 @@ class Session:
     issues: list[Json] = field(default_factory=list)
     open_plans: tuple[str, ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
 
     @property
     def today(self) -> str:
@@ -84,6 +92,7 @@ class Session:
             [],
             (*self.open_plans, plan),
             self.memo,
+            self.failed,
         )
 
     def resource(self, reference: str | None) -> Json | None:

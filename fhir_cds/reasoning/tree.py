@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from operator import is_
 
-from fhir_cds.reasoning.outcome import Applied, AppliedAction, Verdict
+from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Verdict
 
 
 def walk(actions: Iterable[AppliedAction]) -> list[AppliedAction]:
@@ -19,12 +19,18 @@ def walk(actions: Iterable[AppliedAction]) -> list[AppliedAction]:
     return found
 
 
-def plans_in(applied: Applied) -> list[Applied]:
-    """Return an applied plan and those nested in it, in document order."""
+Where = Callable[[Json], bool]
+"""Says of a plan whether what is looked for can be in it or in a plan nested in it."""
+
+
+def plans_in(applied: Applied, where: Where | None = None) -> list[Applied]:
+    """Return an applied plan and those nested in it, in document order; only where `where` says so."""
+    if where is not None and not where(applied.plan):
+        return []
     found = [applied]
     for action in walk(applied.actions):
         if action.nested is not None:
-            found += plans_in(action.nested)
+            found += plans_in(action.nested, where)
     return found
 
 
@@ -47,18 +53,25 @@ def rebuild(
     return tuple(result)
 
 
-def map_plans(applied: Applied, change: Callable[[Applied], Applied]) -> Applied:
-    """Return an applied plan with `change` applied to it and every plan nested in it, inner ones first."""
-    actions = _mapped(applied.actions, change)
+def map_plans(applied: Applied, change: Callable[[Applied], Applied], where: Where | None = None) -> Applied:
+    """Return an applied plan with `change` applied to it and every plan nested in it, inner ones first.
+
+    Plans of which `where` says no stay as they are, with all that is nested in them.
+    """
+    if where is not None and not where(applied.plan):
+        return applied
+    actions = _mapped(applied.actions, change, where)
     return change(applied if actions is applied.actions else replace(applied, actions=actions))
 
 
-def _mapped(actions: tuple[AppliedAction, ...], change: Callable[[Applied], Applied]) -> tuple[AppliedAction, ...]:
+def _mapped(
+    actions: tuple[AppliedAction, ...], change: Callable[[Applied], Applied], where: Where | None
+) -> tuple[AppliedAction, ...]:
     """Return the actions with the plans nested in them changed; themselves when none is."""
     made = []
     for action in actions:
-        children = _mapped(action.children, change) if action.children else action.children
-        nested = map_plans(action.nested, change) if action.nested is not None else None
+        children = _mapped(action.children, change, where) if action.children else action.children
+        nested = map_plans(action.nested, change, where) if action.nested is not None else None
         kept = children is action.children and nested is action.nested
         made.append(action if kept else replace(action, children=children, nested=nested))
     return actions if all(map(is_, made, actions)) else tuple(made)

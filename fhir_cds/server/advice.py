@@ -16,9 +16,8 @@ from fhir_cds.data.record import PatientRecord, assemble, normalised
 from fhir_cds.fhir import reference
 from fhir_cds.followup.careplan import proposal
 from fhir_cds.followup.schedule import schedules_in, with_visits
-from fhir_cds.reasoning import tree
 from fhir_cds.reasoning.apply import apply_in, begin
-from fhir_cds.reasoning.outcome import Applied, Verdict
+from fhir_cds.reasoning.outcome import Applied
 from fhir_cds.reasoning.session import Context
 from fhir_cds.server.state import Loaded
 from fhir_cds.server.store import CardRow
@@ -90,13 +89,7 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
     shown = chosen(applied, projection)
     cards = cards_from(shown, projection)
     rows = _rows(cards, recommendations_of(shown, projection))
-    failed = sum(
-        action.outcome.verdict is Verdict.FAILED
-        for one in applied
-        for plan in tree.plans_in(one)
-        for action in tree.walk(plan.actions)
-    )
-    return Advice(Response(cards=cards), applied, rows, gaps, failed, record.subject, now)
+    return Advice(Response(cards=cards), applied, rows, gaps, len(session.failed), record.subject, now)
 
 
 def carried(
