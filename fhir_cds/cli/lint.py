@@ -34,7 +34,7 @@ def lint(
     folder = catalogue or (usual if usual.is_dir() else None)
     if folder is None:
         typer.echo(
-            "no catalogue of recommendations and codes at hand: C020, C022, C028 and C030 look at less", err=True
+            "no catalogue of recommendations and codes at hand: C020, C022, C028, C030 and C031 look at less", err=True
         )
     findings = linter.lint(root, folder, rule or ())
     for finding in findings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -14,6 +15,9 @@ STRENGTH: Final = "cqf-strengthOfRecommendation"
 DIRECTION: Final = "recommendation-direction"
 DISPLAY: Final = "recommendation-display"
 VOTE: Final = "consensus-vote"
+POINT: Final = re.compile(r"[AC]\d{2}")
+"""The id of an ambiguity or a conflict of the catalogue."""
+
 NOTES: Final = ("Our note, not part of the source: ", "Figures of the same source: ")
 """How text that is added to the words of a source begins."""
 
@@ -116,6 +120,25 @@ def wording(content: Content) -> Iterator[Remark]:
             added = str(action.get("description", "")).removeprefix(statement)
             if added and not added.startswith(tuple(f" {note}" for note in NOTES)):
                 yield Remark(f"{file.name} {path}", "its text is not the statement with a marked note behind it")
+
+
+def points(content: Content) -> Iterator[Remark]:
+    """C031: every ambiguity and conflict of the catalogue is carried by a plan, and none is unknown to it."""
+    if content.catalogue is None:
+        return
+    carried = {
+        str(value(part)): file.name
+        for file in content.of("PlanDefinition")
+        for holder in file.document.get("extension", ())
+        if holder["url"].rpartition("/")[2] in {"recommendation-ambiguity", "recommendation-relation"}
+        for part in holder.get("extension", ())
+        if part["url"] == "id"
+    }
+    for point in sorted(content.catalogue.points - carried.keys()):
+        yield Remark("plandefinitions", f"{point} is carried by no plan")
+    for point in sorted(carried.keys() - content.catalogue.points):
+        if POINT.fullmatch(point):
+            yield Remark(carried[point], f"{point} is not in the catalogue")
 
 
 def _own(action: Json, name: str) -> Json | None:

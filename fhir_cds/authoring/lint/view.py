@@ -51,6 +51,8 @@ class Catalogue:
     codes: frozenset[tuple[str, str]]
     unverified: frozenset[tuple[str, str]]
     facts: frozenset[str]
+    points: frozenset[str] = frozenset()
+    """Ids of the ambiguities and conflicts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +110,16 @@ def read(root: Path, catalogue: Path | None = None) -> Content:
 
 def read_catalogue(folder: Path) -> Catalogue:
     """Return the catalogue in a folder with `recommendations.json` and `coding.json`."""
-    recommendations = _json(folder / "recommendations.json", folder)["recommendations"]
+    document = _json(folder / "recommendations.json", folder)
     coding = _json(folder / "coding.json", folder)
     entries = [code for holder in (*coding["facts"], *coding["value_sets"]) for code in holder.get("codes", ())]
     local = {concept["code"] for concept in coding["local_code_system"]["concepts"]}
     return Catalogue(
-        recommendations={entry["id"]: entry for entry in recommendations},
+        recommendations={entry["id"]: entry for entry in document["recommendations"]},
         codes=frozenset((code["system"], code["code"]) for code in entries) | {("", code) for code in local},
         unverified=frozenset((c["system"], c["code"]) for c in entries if c.get("verified_in", "-") in {"", None}),
         facts=frozenset(fact["id"] for fact in coding["facts"]),
+        points=frozenset(point["id"] for kind in ("ambiguities", "conflicts") for point in document.get(kind, ())),
     )
 
 

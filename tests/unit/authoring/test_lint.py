@@ -249,9 +249,23 @@ def test_what_was_not_recommended_orders_nothing(toy: Path) -> None:
     ]
 
 
+AMBIGUITY = {
+    "url": f"{TOY}/StructureDefinition/recommendation-ambiguity",
+    "extension": [{"url": "id", "valueString": "A01"}],
+}
+
+
+def test_every_open_point_is_carried(toy: Path) -> None:
+    """An ambiguity that no plan carries is reported, and one that the catalogue does not know (C031)."""
+    assert list(found(replace(read(toy), catalogue=replace(CATALOGUE, points=frozenset({"A01"}))))) == ["C031"]
+    edited(PLAN, lambda d: d.update(extension=[*d.get("extension", ()), AMBIGUITY]))(toy)
+    assert found(replace(read(toy), catalogue=replace(CATALOGUE, points=frozenset({"A01"})))) == {}
+    assert list(found(replace(read(toy), catalogue=CATALOGUE))) == ["C031"]
+
+
 def test_every_rule_has_a_test() -> None:
     """No rule is without content that trips it."""
-    elsewhere = {"C013", "C015", "C018", "C019", "C020", "C028", "C029"}
+    elsewhere = {"C013", "C015", "C018", "C019", "C020", "C028", "C029", "C031"}
     assert {rule for rule, _ in BREAKERS} | elsewhere == set(lint.RULES)
 
 

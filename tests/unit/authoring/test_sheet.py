@@ -50,6 +50,23 @@ def test_a_page_says_all_that_a_reviewer_needs(page: str, said: str) -> None:
     assert said in page
 
 
+def test_open_points_lead_to_where_they_are_handled(toy: Path) -> None:
+    """An ambiguity of a plan stands in the table with its handling, its plan, and the cases that name it."""
+    path = toy / "plandefinitions/PlanDefinition-toy-1.json"
+    plan = json.loads(path.read_text())
+    parts = (("id", "A01"), ("title", "How hot"), ("handling", "ask"))
+    plan["extension"] = [
+        {
+            "url": "https://fhir-cds.github.io/toy/StructureDefinition/recommendation-ambiguity",
+            "extension": [{"url": url, "valueString": text} for url, text in parts],
+        }
+    ]
+    path.write_text(json.dumps(plan))
+    (toy / CASE).write_text((toy / CASE).read_text().replace("title: ", "title: (A01) "))
+    table = pages(toy)[sheet.SHEETS / sheet.OPEN_POINTS].decode()
+    assert f"| A01 | How hot | ask | [toy-1](toy-1.md) | - | [1-no-fever](../../{CASE}) | - |" in table
+
+
 def test_the_index_traces_each_recommendation_to_its_results(toy: Path) -> None:
     """The index has source, plan, define and the results of the cases; a case that differs is counted."""
     cells = ("toy2026 1", "[Measure the temperature again](toy-1.md)", "V B", "recommendation")
@@ -62,7 +79,7 @@ def test_the_index_traces_each_recommendation_to_its_results(toy: Path) -> None:
 def test_stale_pages_are_named(toy: Path) -> None:
     """A missing page, a page whose plan changed and a page without a plan are each reported."""
     made = pages(toy)
-    assert [text.split(": ")[1] for text in sheet.stale(toy, made)] == ["missing", "missing"]
+    assert [text.split(": ")[1] for text in sheet.stale(toy, made)] == ["missing"] * 3
     for path, content in made.items():
         (toy / path).parent.mkdir(parents=True, exist_ok=True)
         (toy / path).write_bytes(content)
