@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from fhir_cds import __version__
 from fhir_cds.errors import InputError
-from fhir_cds.server import apply_api, content_api, evaluate_api, plan_api, terminology_api
+from fhir_cds.server import apply_api, content_api, evaluate_api, forms_api, plan_api, terminology_api
 from fhir_cds.server.content_api import TYPES, base_url
 from fhir_cds.server.errors import FHIR_JSON, json_response
 from fhir_cds.server.negotiate import fhir
@@ -20,12 +20,14 @@ from fhir_cds.server.state import loaded
 
 Resource = dict[str, Any]
 
+_OPERATED: Final = sorted({one.type for one in OPERATIONS if one.type} - set(TYPES))
 _MODES: Final = ("full", "normative", "terminology")
 _HANDLERS: Final = (
     *apply_api.HANDLERS,
     *plan_api.HANDLERS,
     *evaluate_api.HANDLERS,
     *terminology_api.HANDLERS,
+    *forms_api.HANDLERS,
 )
 
 
@@ -50,7 +52,7 @@ def capability(base: str, date: str) -> Resource:
             "description": "Reading the content is open; operations on patients' data need the bearer token of a "
             "configured issuer unless the server runs in development mode",
         },
-        "resource": [_resource(kind, base) for kind in TYPES],
+        "resource": [*(_resource(kind, base) for kind in TYPES), *(_operated(kind, base) for kind in _OPERATED)],
     }
     on_server = [_operation(one.id, one.code, base) for one in OPERATIONS if one.type is None]
     return {
@@ -88,6 +90,11 @@ def _resource(kind: str, base: str) -> Resource:
     }
     operations = [_operation(one.id, one.code, base) for one in OPERATIONS if one.type == kind]
     return {**made, "operation": operations} if operations else made
+
+
+def _operated(kind: str, base: str) -> Resource:
+    """Return what the server does with a type of which it holds none."""
+    return {"type": kind, "operation": [_operation(one.id, one.code, base) for one in OPERATIONS if one.type == kind]}
 
 
 def _operation(identifier: str, code: str, base: str) -> Resource:

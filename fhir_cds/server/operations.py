@@ -13,6 +13,7 @@ MANY: Final = "*"
 _HL7: Final = "http://hl7.org/fhir/OperationDefinition/"
 _CPG: Final = "http://hl7.org/fhir/uv/cpg/OperationDefinition/"
 _CRMI: Final = "http://hl7.org/fhir/uv/crmi/OperationDefinition/"
+_SDC: Final = "http://hl7.org/fhir/uv/sdc/OperationDefinition/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +249,30 @@ LOOKUP: Final = Operation(
     (*_CODING, _P("version", "string", "Version of the system")),
 )
 
+POPULATE: Final = Operation(
+    "populate",
+    "Questionnaire",
+    "A response begun with what the record tells, and the questionnaire with missing facts first",
+    f"{_SDC}Questionnaire-populate",
+    "Parameters",
+    ("type", "instance"),
+    (
+        _P("questionnaire", "uri", "Canonical of the questionnaire, at type level"),
+        _P("subject", "Reference", "Patient/id", min=1),
+        _P("local", "boolean", "Taken and without effect: this server holds no patient data"),
+        *_DATA,
+    ),
+)
+EXTRACT: Final = Operation(
+    "extract",
+    "QuestionnaireResponse",
+    "What a completed response says, as a transaction Bundle of resources to create",
+    f"{_SDC}QuestionnaireResponse-extract",
+    "Parameters",
+    ("type",),
+    (_P("questionnaire-response", "QuestionnaireResponse", "A completed response to a form of the content", min=1),),
+)
+
 OPERATIONS: Final = (
     APPLY,
     APPLY_R5,
@@ -259,6 +284,8 @@ OPERATIONS: Final = (
     EXPAND,
     VALIDATE_CODE,
     LOOKUP,
+    POPULATE,
+    EXTRACT,
 )
 
 
