@@ -1,5 +1,7 @@
 """The sample patients through the whole service: who gets cards, and that the way of the data does not matter."""
 
+import json
+
 import ehr
 import pytest
 from starlette.testclient import TestClient
@@ -34,6 +36,15 @@ def test_overdue_visit(client: TestClient) -> None:
     created = {f"{resource['resourceType']}/{resource['id']}" for resource in resources}
     referred = {item["reference"]["reference"] for item in plan["activity"] if "reference" in item}
     assert referred == created - {f"CarePlan/{plan['id']}"}
+
+
+def test_the_follow_up_ct_is_ordered_with_oral_contrast(client: TestClient) -> None:
+    """13.1 asks for oral and intravenous contrast: the order of the visit says so."""
+    found = ehr.cards(
+        client, "sarcoma-follow-up", ehr.request(client, "after-resection-one-overdue", "sarcoma-follow-up")
+    )
+    accepted = json.dumps([suggestion for card in found for suggestion in card.get("suggestions", ())])
+    assert "oral and intravenous contrast" in accepted
 
 
 def test_missing_lesion_count_is_named(client: TestClient, content: Loaded) -> None:
