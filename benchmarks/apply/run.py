@@ -1,8 +1,12 @@
-"""`$apply` of the same plan and patient on a real HAPI FHIR server and on our service, over HTTP, in one run.
+"""`$apply` of the same plan and patient by HAPI and by us, in one run: in process, and over HTTP.
 
-Both get the content first: HAPI by `fhir-cds publish`, ours from the checkout. HAPI holds the patients in its database
-(H2 in memory), which is its own way; ours gets the record with the call (`data`), and is also measured reading it from
-that HAPI server (`dataEndpoint`). Where HAPI takes `data`, it is measured so too. Answers are compared before timing.
+In process: HAPI's clinical reasoning library in a Java program (java/InProcess.java), with content and patient in its
+memory repository, and our engine. Over HTTP: a HAPI JPA server (H2 in memory) that holds content and patients, which is
+its own way, and is also sent the record with the call (`data`); our service, which is sent the record, and also
+reads it from that HAPI server (`dataEndpoint`).
+
+Milliseconds: the first call of all (cold), p50 and p95 of the calls after the warm-up, CPU time of the process that
+answers per call; then how many times the first row of the block is slower. Differences in the answers are told.
 """
 
 from __future__ import annotations
@@ -19,17 +23,26 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "hapi"))
 
+import agreement  # noqa: E402
 import hapi_server  # noqa: E402
-from peer import Server  # noqa: E402
+import publishing  # noqa: E402
+from agreement import Patient  # noqa: E402
+from peer import Reply, Server  # noqa: E402
 
+from benchmarks.apply import in_process  # noqa: E402
+from benchmarks.apply.in_process import Question, Times  # noqa: E402
 from fhir_cds.authoring import parity  # noqa: E402
-from fhir_cds.fhir import bundle, codec  # noqa: E402
+from fhir_cds.fhir import codec  # noqa: E402
+from fhir_cds.server import state  # noqa: E402
+from fhir_cds.server.state import Loaded  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PLANS = ("ibero2025-1-1", "ibero2025-strategy-follow-up", "ibero2025-strategy-imaging", "ibero2025-pathway")
@@ -86,31 +99,22 @@ def cpu_seconds(base: str) -> float:
     return float("nan")
 
 
-def ways(hapi: Server, ours: Server, plan: str, document: Any) -> dict[str, tuple[Server, Callable[[], Any]]]:
-    """Return the ways to ask: name -> (server, a call that gives the CarePlan)."""
-    subject = next(f"Patient/{item['id']}" for item in bundle.read(document).resources if is_patient(item))
+def ways(hapi: Server, ours: Server, plan: str, patient: Patient) -> dict[str, tuple[Server, Callable[[], Any]]]:
+    """Return the ways to ask over HTTP: name -> (server, a call that gives the CarePlan)."""
     path = f"PlanDefinition/{plan}/$apply"
-    about = {"name": "subject", "valueString": subject}
-    data = {"name": "data", "resource": {**document, "type": "collection"}}
-    address = {"resourceType": "Endpoint", "address": hapi.base}
-    endpoint = {"name": "dataEndpoint", "resource": address}
-    only = {"name": "useServerData", "valueBoolean": False}
-    sent = {"resourceType": "Parameters", "parameter": [about, data, only]}
+    endpoint = {"name": "dataEndpoint", "resource": {"resourceType": "Endpoint", "address": hapi.base}}
+    about = {"name": "subject", "valueString": patient.subject}
     read = {"resourceType": "Parameters", "parameter": [about, endpoint]}
     return {
-        PEER: (hapi, lambda: checked(hapi, "GET", f"{path}?subject={subject}")),
-        PEER_SENT: (hapi, lambda: checked(hapi, "POST", path, sent)),
-        OURS: (ours, lambda: checked(ours, "POST", path, sent)),
-        OURS_READING: (ours, lambda: checked(ours, "POST", path, read)),
+        PEER: (hapi, lambda: good(hapi.apply(plan, patient.subject))),
+        PEER_SENT: (hapi, lambda: good(hapi.apply(plan, patient.subject, patient.resources))),
+        OURS: (ours, lambda: good(ours.apply(plan, patient.subject, patient.resources))),
+        OURS_READING: (ours, lambda: good(ours.call("POST", path, read))),
     }
 
 
-def is_patient(resource: Any) -> bool:
-    return bool(resource["resourceType"] == "Patient")
-
-
-def checked(server: Server, method: str, path: str, body: Any = None) -> Any:
-    reply = server.call(method, path, body)
+def good(reply: Reply) -> Any:
+    """Return the body of a reply that is a success."""
     if reply.status != 200:
         raise RuntimeError(f"{reply.status}: {codec.encode(reply.body)[:300].decode()}")
     return reply.body
@@ -122,63 +126,83 @@ def timed(call: Callable[[], Any]) -> tuple[float, Any]:
     return (time.perf_counter() - started) * 1000, answer
 
 
-def measure(server: Server, call: Callable[[], Any], count: int) -> tuple[float, float, float]:
-    """Return p50 and p95 in milliseconds, and CPU milliseconds of the server per call."""
+def measure(server: Server, call: Callable[[], Any], count: int, warm_up: int) -> tuple[Times, Any]:
+    """Return the times of a call, and what it gave first."""
+    first, answer = timed(call)
+    for _ in range(warm_up):
+        call()
     used = cpu_seconds(server.base)
     times = sorted(timed(call)[0] for _ in range(count))
     cpu = (cpu_seconds(server.base) - used) * 1000 / count
-    return statistics.median(times), times[min(len(times) - 1, int(0.95 * len(times)))], cpu
+    return Times(first, statistics.median(times), times[int(0.95 * len(times))], cpu), answer
 
 
-def run(hapi: Server, count: int, warm_up: int) -> None:
-    """Measure and print."""
-    command = [sys.executable, "-m", "fhir_cds.cli.main", "publish", "--to", hapi.base]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    documents = {name: codec.decode((ROOT / "tests" / "patients" / f"{name}.json").read_bytes()) for name in PATIENTS}
-    for document in documents.values():
-        hapi.put(bundle.read(document).resources)
+def over_http(hapi: Server, count: int, warm_up: int) -> None:
+    """Measure and print what goes over HTTP."""
+    publishing.publish(hapi)
+    patients = {name: agreement.stored(hapi, sample(name, hapi.today()), "b.") for name in PATIENTS}
     with service() as ours:
-        print(
-            f"{'plan':<30}{'patient':<30}{'way':<26}{'first':>9}{'p50':>9}{'p95':>9}{'CPU':>9}   HAPI/this (p50, CPU)"
-        )
         for plan in PLANS:
-            for name, document in documents.items():
-                row(plan, name, ways(hapi, ours, plan, document), count, warm_up)
+            for name, patient in patients.items():
+                rows = Rows(plan, name)
+                for way, (server, call) in ways(hapi, ours, plan, patient).items():
+                    rows.add(way, *measure(server, call, count, warm_up))
 
 
-def row(plan: str, name: str, asked: dict[str, tuple[Server, Callable[[], Any]]], count: int, warm_up: int) -> None:
-    peer: tuple[float, float, float] | None = None
-    theirs: Any = None
-    for way, (server, call) in asked.items():
-        try:
-            first, careplan = timed(call)
-        except RuntimeError as error:
-            print(f"{plan:<30}{name:<30}{way:<26}{error}")
-            continue
-        form = parity.normal_form(careplan)
-        theirs = theirs or form
-        differing = parity.differences(form, theirs)
-        for _ in range(warm_up):
-            call()
-        p50, p95, cpu = measure(server, call, count)
-        peer = peer or (p50, p95, cpu)
-        ratio = f"{peer[0] / p50:6.0f} {peer[2] / cpu if cpu else float('nan'):6.0f}"
-        told = f"   {len(differing)} differences" if differing else ""
+def in_process_rows(class_path: str, content: Loaded, count: int, warm_up: int) -> None:
+    """Measure and print what needs no server."""
+    now = datetime.now(UTC).date()
+    for plan in PLANS:
+        for name in PATIENTS:
+            patient, rows = sample(name, now), Rows(plan, name)
+            asked = Question(plan, patient.subject, patient.resources, now.isoformat())
+            rows.add("HAPI's library", *in_process.of_java(class_path, content, asked, count, warm_up))
+            rows.add("our engine", *in_process.of_ours(content, asked, count))
+
+
+def sample(name: str, today: date) -> Patient:
+    """Return a sample patient as of a day."""
+    return agreement.sample(ROOT / "tests" / "patients" / f"{name}.json", agreement.days_to(today))
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows of one plan and patient; the first of them is what the others are compared with."""
+
+    plan: str
+    patient: str
+    peer: tuple[Times, Any] | None = None
+
+    def add(self, way: str, times: Times, careplan: Any) -> None:
+        """Print a row: times, how many times the first row's they are, and whether the answer is another."""
+        self.peer = self.peer or (times, careplan)
+        theirs = self.peer[0]
+        form, reference = parity.normal_form(careplan), parity.normal_form(self.peer[1])
+        other = len(parity.differences(form, reference))
+        ratios = (theirs.p50 / times.p50, theirs.cpu / times.cpu if times.cpu else float("nan"))
+        told = f"   {other} differences" if other else ""
         print(
-            f"{plan:<30}{name:<30}{way:<26}{first:>9.1f}{p50:>9.1f}{p95:>9.1f}{cpu:>9.1f}   {ratio}{told}", flush=True
+            f"{self.plan:<29}{self.patient:<30}{way:<25}{times.first:>10.1f}{times.p50:>9.2f}{times.p95:>9.2f}"
+            f"{times.cpu:>9.2f}{ratios[0]:>8.1f}{ratios[1]:>8.1f}{told}",
+            flush=True,
         )
 
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=30, help="calls measured per row")
-    parser.add_argument("--warm-up", type=int, default=10, help="calls before that")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=50, help="calls measured per row")
+    parser.add_argument("--warm-up", type=int, default=50, help="calls before that")
     options = parser.parse_args()
     if reason := hapi_server.missing_tools():
         sys.exit(reason)
+    content = state.load((ROOT,), lambda: datetime.now(UTC))
+    columns = ("first", "p50", "p95", "CPU", "x p50", "x CPU")
+    print(f"{'plan':<29}{'patient':<30}{'way':<25}{columns[0]:>10}" + "".join(f"{c:>9}" for c in columns[1:4]), end="")
+    print("".join(f"{c:>8}" for c in columns[4:]))
+    in_process_rows(hapi_server.build(), content, options.count, options.warm_up)
     with hapi_server.running() as base:
-        run(Server(base), options.count, options.warm_up)
+        over_http(Server(base), options.count, options.warm_up)
 
 
 if __name__ == "__main__":

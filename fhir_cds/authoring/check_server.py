@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import product
 from typing import Any, Final
 
 from fhir_cds.authoring import parity
@@ -27,6 +28,7 @@ RELEASE: Final = "4.0"
 OPERATION: Final = "apply"
 EVERY_RUN: Final = "check"
 LEFT_BEHIND: Final = timedelta(hours=1)
+STAGES: Final = 8
 _PATIENT_FIRST: Final = "Patient"
 
 
@@ -70,6 +72,11 @@ class Check:
     systems: Mapping[str, str]
     run: str
     tell: Tell = lambda text: None
+    stage: int = 0
+
+    def _begin(self) -> None:
+        """Count a stage that begins: of `STAGES` when everything is checked."""
+        self.stage += 1
 
     @property
     def tags(self) -> list[dict[str, str]]:
@@ -97,11 +104,13 @@ class Check:
         except FhirServerError as error:
             findings.append(Finding("server", ok=False, text=str(error)))
         finally:
+            self._begin()
             findings.append(await self._clean("clean-up", {"_tag": f"{TAG_SYSTEM}|{self.run}"}))
         return findings
 
     async def reading(self, *, told_content: bool = True) -> list[Finding]:
         """Look without writing: what the server says of itself and, if `told_content`, what it has of our content."""
+        self._begin()
         self.tell("capability statement")
         answer = await self.remote.call("GET", "metadata")
         if not answer.ok or not isinstance(answer.body, Mapping):
@@ -135,11 +144,13 @@ class Check:
 
     async def leftovers(self) -> Finding:
         """Delete what earlier runs that were cut short have left behind."""
+        self._begin()
         before = (datetime.now(UTC) - LEFT_BEHIND).isoformat(timespec="seconds").replace("+00:00", "Z")
         return await self._clean("earlier runs", {"_tag": f"{TAG_SYSTEM}|{EVERY_RUN}", "_lastUpdated": f"lt{before}"})
 
     async def _publish(self) -> Finding:
         """Bring what is not there, tagged; what is there in another form is a finding, not overwritten."""
+        self._begin()
         looked = await publish(self.remote, self.engine.registry, dry_run=True, tell=self._step)
         others = tuple(f"{name_of(s.resource)}: {s.detail}" for s in looked if s.change is Change.UPDATED)
         refused = tuple(f"{name_of(s.resource)}: {s.detail}" for s in looked if s.change is Change.REFUSED)
@@ -154,26 +165,29 @@ class Check:
         return Finding("content", not others and not refused, counts, (*others, *refused))
 
     async def _store(self, samples: Sequence[Sample], name: str) -> Finding:
+        self._begin()
         for sample in samples:
             self.tell(sample.name)
             answer = await self.remote.call("POST", "", parity.puts(sample.resources))
             if not answer.ok:
                 return Finding(name, ok=False, text=f"the server does not take {sample.name}: {answer.why}")
-        return Finding(name, ok=True, text=f"{len(samples)} records stored" if samples else "none more to store")
+        return Finding(name, ok=True, text=f"{counted(len(samples), 'record')} stored" if samples else "none but that")
 
     async def _apply(self, samples: Sequence[Sample], plans: Sequence[str]) -> Finding:
         """Compare `$apply` of every plan for every sample."""
+        self._begin()
         details: list[str] = []
-        agreed = unknown = total = 0
-        for sample in samples:
-            for plan in plans:
-                self.tell(f"$apply {plan}, {sample.name}")
-                total += 1
-                found = await self._compare(sample, plan)
-                unknown += found[1]
-                agreed += not found[0]
-                details += [f"{plan}, {sample.name}: {text}" for text in found[0]]
-        text = f"{agreed} of {total} answers are ours; {unknown} actions that we show as unknown are not in theirs"
+        agreed = unknown = 0
+        total = len(samples) * len(plans)
+        for number, (sample, plan) in enumerate(product(samples, plans), start=1):
+            self.tell(f"$apply {number} of {total}: {plan}, {sample.name}")
+            found = await self._compare(sample, plan)
+            unknown += found[1]
+            agreed += not found[0]
+            details += [f"{plan}, {sample.name}: {text}" for text in found[0]]
+        text = f"{agreed} of {total} answers agree with ours"
+        if unknown:
+            text += f"; {counted(unknown, 'action')} for which facts are missing: unknown to us, left out there"
         return Finding("$apply", agreed == total, text, tuple(details))
 
     async def _compare(self, sample: Sample, plan: str) -> tuple[list[str], int]:
@@ -197,6 +211,7 @@ class Check:
         return from_resources(sample.resources, systems=self.systems, where=sample.name)
 
     async def _drive(self, samples: Sequence[Sample], drive: Drive) -> Finding:
+        self._begin()
         details: list[str] = []
         for sample in samples:
             self.tell(f"CDS service, {sample.name}")
@@ -204,8 +219,9 @@ class Check:
                 details += [f"{sample.name}: {text}" for text in await drive(sample)]
             except FhirCdsError as error:
                 details.append(f"{sample.name}: {error}")
-        text = f"our service reads {len(samples)} patients from this server and gives the cards that prefetch gives"
-        return Finding("CDS service", not details, text if not details else "cards differ", tuple(details))
+        text = f"our service reads {counted(len(samples), 'patient')} from this server and gives the cards of prefetch"
+        failed = "our service, reading from this server, does not give the cards that it gives from prefetch"
+        return Finding("CDS service", not details, failed if details else text, tuple(details))
 
     async def _clean(self, name: str, query: Mapping[str, str]) -> Finding:
         """Delete what a search finds, in several rounds: a server may refuse while something else refers to it."""
@@ -229,7 +245,9 @@ class Check:
             if not refused:
                 break
         details = tuple(f"{place}: {why}" for place, why in refused.items())
-        return Finding(name, not refused, f"{deleted} resources deleted", details)
+        text = f"{counted(deleted, 'resource')} deleted" if deleted else "nothing to delete"
+        left = f", {len(refused)} refused: delete what carries the tag {query['_tag']}" if refused else ""
+        return Finding(name, not refused, text + left, details)
 
     def _kinds(self) -> list[str]:
         """Return the types that may carry our tag, those that refer to others first."""
@@ -268,6 +286,11 @@ def samples_for(documents: Mapping[str, Any], written_for: date, today: date) ->
         Sample(name, tuple(parity.shifted(dict(item), days) for item in bundle.read(document, where=name).resources))
         for name, document in documents.items()
     ]
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def roots(engine: Engine) -> list[str]:

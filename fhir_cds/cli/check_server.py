@@ -16,7 +16,7 @@ import aiohttp
 import typer
 import uvicorn
 
-from fhir_cds.authoring.check_server import Check, Finding, Sample, roots, samples_for
+from fhir_cds.authoring.check_server import STAGES, Check, Finding, Sample, roots, samples_for
 from fhir_cds.authoring.remote import Remote, connect
 from fhir_cds.cli import options
 from fhir_cds.cli.demo import HOOK, SAMPLE_DAY, sample_folder
@@ -30,7 +30,7 @@ from fhir_cds.server.settings import Settings
 from fhir_cds.server.state import Loaded
 
 FAILED: Final = 1
-MARKS: Final = {True: "ok ", False: "NOT", None: "-  "}
+MARKS: Final = {True: "ok  ", False: "FAIL", None: "-   "}
 DETAILS: Final = 10
 
 
@@ -71,12 +71,10 @@ async def _check(
     content: Loaded, url: str, bearer: str | None, plans: list[str], count: int, *, read_only: bool
 ) -> list[Finding]:
     with bar() as progress:
-        task = progress.add_task("check", total=None)
+        task = progress.add_task("check", total=STAGES)
         async with connect(url, bearer) as remote:
-            run = secrets.token_hex(3)
-            check = Check(
-                remote, content.engine, content.systems, run, lambda text: progress.update(task, description=text)
-            )
+            check = Check(remote, content.engine, content.systems, secrets.token_hex(3))
+            check.tell = lambda text: progress.update(task, completed=check.stage - 1, description=text)
             if read_only:
                 left = Finding("writing", ok=None, text="not tried: --read-only")
                 return [*await check.reading(), left]
@@ -188,6 +186,8 @@ def _print(url: str, findings: list[Finding]) -> None:
         typer.echo(f"  {MARKS[finding.ok]}  {finding.name}: {finding.text}")
         told = finding.details if finding.ok is False else ()
         for detail in told[:DETAILS]:
-            typer.echo(f"         {detail}")
+            typer.echo(f"          {detail}")
         if len(told) > DETAILS:
-            typer.echo(f"         … and {len(told) - DETAILS} more (--json has all)")
+            typer.echo(f"          … and {len(told) - DETAILS} more (--json has all)")
+    failed = [finding.name for finding in findings if finding.ok is False]
+    typer.echo(f"Failed: {', '.join(failed)}" if failed else "Nothing wrong found")

@@ -60,11 +60,11 @@ def test_hapi_serves_a_plan_of_ours(published: Server, content: Loaded) -> None:
 
     The EHR sends what HAPI's discovery asks for (the data requirements of the plan's library).
     """
-    pathway = content.engine.plan("ibero2025-pathway")
+    pathway = content.engine.plan("ccsf2025-pathway")
     services = Server(published.base.removesuffix("/fhir"), "application/json")
     offer = _offer(services, pathway["id"])
     assert offer["hook"] == "patient-view"
-    for name, expected in (("metachronous-leiomyosarcoma", 1), ("no-cancer", 0)):
+    for name, expected in (("clear-cell-sarcoma", 1), ("no-cancer", 0)):
         document = _elsewhere(name)
         reply = services.call("POST", f"cds-services/{pathway['id']}", _call(document, offer["prefetch"]))
         assert reply.status == 200, reply.body
