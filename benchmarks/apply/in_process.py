@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import tempfile
@@ -41,6 +42,13 @@ class Question:
     day: str
 
 
+def compiled(class_path: str, folder: str) -> str:
+    """Compile the Java program into a folder; return the class path to run it with."""
+    command = ["javac", "-nowarn", "-proc:none", "-d", folder, "-cp", class_path, str(HARNESS)]
+    subprocess.run(command, check=True, capture_output=True)
+    return f"{folder}{os.pathsep}{class_path}"
+
+
 def of_java(class_path: str, content: Loaded, asked: Question, count: int, warm_up: int) -> tuple[Times, Any]:
     """Return the times of HAPI's library in a process of its own, and its answer.
 
@@ -48,12 +56,10 @@ def of_java(class_path: str, content: Loaded, asked: Question, count: int, warm_
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        compile_ = ["javac", "-nowarn", "-proc:none", "-d", scratch, "-cp", class_path, str(HARNESS)]
-        subprocess.run(compile_, check=True, capture_output=True)
         (folder / "content.json").write_bytes(codec.encode(collected(ordered(content.knowledge.registry))))
         (folder / "patient.json").write_bytes(codec.encode(collected(asked.resources)))
         files = [str(folder / name) for name in ("content.json", "patient.json")]
-        command = ["java", "-Duser.timezone=UTC", "-cp", f"{scratch}:{class_path}", "InProcess", *files]
+        command = ["java", "-Duser.timezone=UTC", "-cp", class_path, "InProcess", *files]
         command += [asked.plan, asked.subject, str(warm_up), str(count), str(folder / "answer.json")]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
         return Times(*map(float, printed.split())), codec.decode((folder / "answer.json").read_bytes())

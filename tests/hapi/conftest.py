@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 sys.path.insert(0, str(Path(__file__).parent))
 import hapi_server
@@ -15,6 +16,8 @@ from peer import Server
 from publishing import Publication
 
 from fhir_cds.server import state
+from fhir_cds.server.app import create_app
+from fhir_cds.server.settings import Settings
 from fhir_cds.server.state import Loaded
 
 ROOT = Path(__file__).parents[2]
@@ -66,3 +69,17 @@ def published(hapi: Server, publication: Publication) -> Server:
     """Return the server with our content in it."""
     assert publication.third["counts"]["unchanged"] == len(publication.third["steps"])
     return hapi
+
+
+@pytest.fixture(scope="session")
+def client(content: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """Return a client of our service in development mode, its clock on the day of the samples."""
+    settings = Settings(
+        feedback_url=f"sqlite:///{tmp_path_factory.mktemp('hooks')}/f.sqlite3",
+        rate_per_minute=100_000,
+        fhir_timeout_seconds=60,
+        budget_seconds=120,
+    )
+    app = create_app(content, settings, clock=lambda: datetime(2026, 1, 31, tzinfo=UTC))
+    with TestClient(app, base_url="http://localhost") as made:
+        yield made

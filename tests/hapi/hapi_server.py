@@ -54,14 +54,18 @@ def build() -> str:
 
 
 @contextlib.contextmanager
-def running(heap: str = "2g") -> Iterator[str]:
-    """Start the server, yield its FHIR base URL (`http://127.0.0.1:<port>/fhir`), end it.
-
-    `FHIR_CDS_HAPI_URL` names one that runs already, which is then used and left running.
-    """
+def running() -> Iterator[str]:
+    """Start a server as `started`, unless `FHIR_CDS_HAPI_URL` names one that runs: that is used and left running."""
     if url := os.environ.get("FHIR_CDS_HAPI_URL"):
         yield url
         return
+    with started() as url:
+        yield url
+
+
+@contextlib.contextmanager
+def started(heap: str = "2g") -> Iterator[str]:
+    """Start an empty server, yield its FHIR base URL (`http://127.0.0.1:<port>/fhir`), end it."""
     class_path = build()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -3,8 +3,6 @@
 import sys
 import time
 import uuid
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,6 @@ from starlette.testclient import TestClient
 
 from fhir_cds.authoring import parity
 from fhir_cds.fhir import bundle
-from fhir_cds.server.app import create_app
-from fhir_cds.server.settings import Settings
 from fhir_cds.server.state import Loaded
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "hooks"))
@@ -26,20 +22,6 @@ pytestmark = pytest.mark.hapi
 NAMES = sorted(path.stem for path in ehr.PATIENTS.glob("*.json"))
 SERVICES = ("sarcoma-follow-up", "sarcoma-liver-metastases")
 HOOK_SECONDS = 60
-
-
-@pytest.fixture(scope="module")
-def client(content: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """Return a client of our service in development mode, its clock on the day of the samples."""
-    settings = Settings(
-        feedback_url=f"sqlite:///{tmp_path_factory.mktemp('hooks')}/f.sqlite3",
-        rate_per_minute=100_000,
-        fhir_timeout_seconds=60,
-        budget_seconds=120,
-    )
-    app = create_app(content, settings, clock=lambda: datetime(2026, 1, 31, tzinfo=UTC))
-    with TestClient(app, base_url="http://localhost") as made:
-        yield made
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,8 +3,10 @@
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
+import hapi_server
 import pytest
 from peer import Server
 from publishing import ROOT, Publication, publish
@@ -67,11 +69,18 @@ def test_transaction_bundle(published: Server, packed: Path) -> None:
     assert versions(published) == before
 
 
-def test_package_installs(published: Server, packed: Path, content: Loaded) -> None:
+@pytest.fixture
+def empty() -> Iterator[Server]:
+    """Return a server of its own: HAPI counts as installed only what was not there."""
+    with hapi_server.started("1g") as base:
+        yield Server(base)
+
+
+def test_package_installs(empty: Server, packed: Path, content: Loaded) -> None:
     """HAPI's package installer takes the FHIR package: every resource of it, none refused."""
     (file,) = packed.glob("*.tgz")
     name, _, version = file.stem.rpartition("-")
-    url = f"{published.base.removesuffix('/fhir')}/packages?name={name}&version={version}&types={TYPES}"
+    url = f"{empty.base.removesuffix('/fhir')}/packages?name={name}&version={version}&types={TYPES}"
     request = urllib.request.Request(url, file.read_bytes(), {"Content-Type": "application/octet-stream"})
     with urllib.request.urlopen(request, timeout=600) as answer:
         outcome = codec.decode(answer.read())
