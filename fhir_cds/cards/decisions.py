@@ -121,7 +121,7 @@ class Decision:
     def resources(self) -> frozenset[str]:
         """The resources (`Type/id`) of the positive facts that what is shown rests on."""
         shown = (item for part in self.parts for item in (*part.applicable, *part.unknown, *part.open_questions))
-        reasons = (reason for item in shown for reason in item.action.outcome.because if reason.fact and reason.value)
+        reasons = (reason for item in shown for reason in item.action.outcome.facts if reason.fact and reason.value)
         return frozenset(ref for reason in reasons for ref in reason.resources)
 
     @property

@@ -88,8 +88,7 @@ def _line(item: Item) -> str:
 
 def _grounds(facts: Facts, items: Iterable[Item]) -> str:
     """Return the facts behind recommendations, each on as few lines as the reader's window allows; "" without any."""
-    reasons: Iterable[Reason] = (reason for item in items for reason in item.action.outcome.because)
-    named = (reason for reason in reasons if reason.fact is not None)
+    named: Iterable[Reason] = (reason for item in items for reason in item.action.outcome.facts)
     return markdown.bullets(
         f"{name} — {' · '.join(dict.fromkeys(filter(None, rest)))}" for name, *rest in facts.rows(named)
     )

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 from fhir_cds.errors import ContentError, EvaluationError, FhirCdsError
 from fhir_cds.reasoning import inputs, plans
+from fhir_cds.reasoning.explain import Explainer
 from fhir_cds.reasoning.expressions import Define
 from fhir_cds.reasoning.layout import Laid
 from fhir_cds.reasoning.outcome import Json, Later, Outcome, Reason, Verdict
@@ -95,6 +95,7 @@ def conjunction(outcomes: Iterable[Outcome]) -> Outcome:
         tuple(dict.fromkeys(missing)),
         Later(lambda: _distinct(reason for item in listed for reason in item.because)),
         Later(lambda: tuple(issue for item in listed for issue in item.issues)),
+        Later(lambda: _distinct(reason for item in listed for reason in item.facts)),
     )
 
 
@@ -132,15 +133,21 @@ def _outcome(session: Session, plan: Json, answer: _Answer, path: str) -> Outcom
 def _grounded(session: Session, plan: Json, verdict: Verdict, define: Define, path: str) -> Outcome:
     """Return an outcome with its grounds, all but the missing facts worked out when asked for."""
     explainer = session.explainer
-    missing = explainer.missing(define) if verdict is Verdict.UNKNOWN else ()
+    return Outcome(
+        verdict,
+        explainer.missing(define) if verdict is Verdict.UNKNOWN else (),
+        Later(explainer.because, define),
+        Later(_warnings, explainer, define, plan, path),
+        Later(explainer.facts, define),
+    )
 
-    def issues() -> tuple[Json, ...]:
-        return tuple(
-            plans.content_issue("warning", error.code, f"not needed for the outcome, but failed: {error}", plan, path)
-            for error in explainer.failures(define)
-        )
 
-    return Outcome(verdict, missing, Later(partial(explainer.because, define)), Later(issues))
+def _warnings(explainer: Explainer, define: Define, plan: Json, path: str) -> tuple[Json, ...]:
+    """Return an issue for each define that failed and was not needed."""
+    return tuple(
+        plans.content_issue("warning", error.code, f"not needed for the outcome, but failed: {error}", plan, path)
+        for error in explainer.failures(define)
+    )
 
 
 def _answer(place: _Place, expression: Json) -> _Answer:

@@ -6,7 +6,7 @@ that, once recorded, could decide it. A define that is false or true is not ente
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, Final
 
@@ -56,9 +56,17 @@ class Explainer:
 
     def because(self, start: Define) -> tuple[Reason, ...]:
         """Return the decisions and the facts with a value on which `start` rests, `start` first, then as named."""
+        return self._stated(self.graph.grounds(start).reasons)
+
+    def facts(self, start: Define) -> tuple[Reason, ...]:
+        """Return the facts in `because`, without working out the decisions."""
+        return self._stated(self.graph.grounds(start).facts)
+
+    def _stated(self, grounds: Iterable[tuple[int, Node, bool]]) -> tuple[Reason, ...]:
+        """Return the reasons of nodes; those that are none without a value only where they have one."""
         reasons, values = self._reasons, self._values
         found: list[Reason] = []
-        for index, node, always in self.graph.grounds(start).reasons:
+        for index, node, always in grounds:
             reason = reasons[index]
             if not always:
                 value = values[index]

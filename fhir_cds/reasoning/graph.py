@@ -37,14 +37,16 @@ class Node:
 class Grounds:
     """What a define rests on: all nodes (see `_reached`), and those that can be a reason.
 
-    These are itself, decisions and facts, each with its index and whether it is one even without a value.
+    These are itself, decisions and facts, each with its index and whether it is one even without a value; `facts` are
+    the facts alone.
     """
 
     nodes: tuple[Node, ...]
     reasons: tuple[tuple[int, Node, bool], ...]
+    facts: tuple[tuple[int, Node, bool], ...]
 
 
-NO_GROUNDS: Final = Grounds((), ())
+NO_GROUNDS: Final = Grounds((), (), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,12 @@ def _node(define: Define, info: Any, places: Mapping[Define, int]) -> Node:
 
 def _grounds(nodes: Mapping[Define, Node], start: Define) -> Grounds:
     reached = tuple(_reached(nodes, start))
-    reasons = [node for node in reached if node.define == start or node.decision or node.fact is not None]
-    return Grounds(reached, tuple((node.index, node, node.fact is None or node.define == start) for node in reasons))
+    reasons = tuple(
+        (node.index, node, node.fact is None or node.define == start)
+        for node in reached
+        if node.define == start or node.decision or node.fact is not None
+    )
+    return Grounds(reached, reasons, tuple(reason for reason in reasons if reason[1].fact is not None))
 
 
 def _reached(nodes: Mapping[Define, Node], start: Define) -> Iterator[Node]:

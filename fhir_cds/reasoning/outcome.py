@@ -18,15 +18,16 @@ T = TypeVar("T")
 class Later(Sequence[T]):
     """Grounds that are worked out when somebody looks: most outcomes say no, and nobody asks them why."""
 
-    __slots__ = ("_found", "_make")
+    __slots__ = ("_found", "_given", "_make")
 
-    def __init__(self, make: Callable[[], tuple[T, ...]]) -> None:
+    def __init__(self, make: Callable[..., tuple[T, ...]], *given: Any) -> None:
         self._make = make
+        self._given = given
         self._found: tuple[T, ...] | None = None
 
     def _all(self) -> tuple[T, ...]:
         if self._found is None:
-            self._found = self._make()
+            self._found = self._make(*self._given)
         return self._found
 
     @overload
@@ -77,12 +78,23 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Verdict with its grounds: missing fact ids when unknown, issues (OperationOutcome.issue) of what failed."""
+    """Verdict with its grounds: missing fact ids when unknown, issues (OperationOutcome.issue) of what failed.
+
+    `only_facts` are the facts in `because`, where they can be had at less cost than all of it.
+    """
 
     verdict: Verdict
     missing: tuple[str, ...] = ()
     because: Sequence[Reason] = ()
     issues: Sequence[Json] = ()
+    only_facts: Sequence[Reason] | None = None
+
+    @property
+    def facts(self) -> Sequence[Reason]:
+        """The clinical facts among the reasons, in their order."""
+        if self.only_facts is None:
+            return tuple(reason for reason in self.because if reason.fact is not None)
+        return self.only_facts
 
 
 @dataclass(frozen=True, slots=True)
