@@ -69,7 +69,7 @@ class Date:
     @staticmethod
     def of(year: int, month: int | None = None, day: int | None = None) -> Date:
         """Build a date from its components; raises ValueError for one that is not in the calendar."""
-        first = date(year, month or 1, day or 1).toordinal() - EPOCH_ORDINAL
+        first = date(year, 1 if month is None else month, 1 if day is None else day).toordinal() - EPOCH_ORDINAL
         if month is None:
             return Date(YEAR, first, date(year, 12, 31).toordinal() - EPOCH_ORDINAL)
         if day is None:

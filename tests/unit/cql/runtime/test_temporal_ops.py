@@ -166,7 +166,14 @@ def test_constructors() -> None:
 
 @pytest.mark.parametrize(
     ("name", "arguments"),
-    [("Date", (2014, None, 3)), ("DateTime", (NOW, 2014, None, 3)), ("Time", (None, 30)), ("Date", (2014, 13))],
+    [
+        ("Date", (2014, None, 3)),
+        ("DateTime", (NOW, 2014, None, 3)),
+        ("Time", (None, 30)),
+        ("Date", (2014, 13)),
+        ("Date", (2014, 0)),
+        ("Date", (2014, 5, 0)),
+    ],
 )
 def test_constructors_refuse(name: str, arguments: tuple[Any, ...]) -> None:
     """A component without the one above it, or an impossible one, raises."""
