@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from fhir_cds.cards import detail, markdown, meeting, suggestions, words
+from fhir_cds.cards import asking, detail, markdown, meeting, suggestions, words
 from fhir_cds.cards.decisions import Decision, Difference, Item, decisions
 from fhir_cds.cards.evidence import Evidence
 from fhir_cds.cards.facts import Facts, coded_text
@@ -28,7 +28,8 @@ class Projection:
 
     `seed` makes the uuids unique to a call (its hookInstance); `gaps` are names of data that could not be read;
     `careplans` are the dated plans (with contained orders) of the schedules; `left_out` are urls of plans without card.
-    `authored` is what is known of the content's recommendations (`evidence.authored`).
+    `authored` is what is known of the content's recommendations (`evidence.authored`), `forms` the canonicals of the
+    questionnaires that ask for facts, by fact; `subject` and `now` are whom and when the call is about.
     Where `about` names resources (`Type/id`), only decisions that rest on one of them, or that failed, get a card.
     """
 
@@ -41,6 +42,9 @@ class Projection:
     about: frozenset[str] = frozenset()
     app_url: str | None = None
     authored: Mapping[int, Evidence] = field(default_factory=dict)
+    forms: Mapping[str, str] = field(default_factory=dict)
+    subject: str = ""
+    now: str = ""
 
 
 def cards_from(chosen: Sequence[Decision], projection: Projection) -> tuple[Card, ...]:
@@ -163,7 +167,15 @@ def _suggestions(decision: Decision, projection: Projection) -> list[Suggestion]
             created = list(suggestions.resources(item.action)) if item.plan.get("url") not in covered else []
             if created:
                 chosen += _orders(item, created, seed)
-    return chosen
+    return chosen or _asks(decision, projection)
+
+
+def _asks(decision: Decision, projection: Projection) -> list[Suggestion]:
+    """Return the tasks to answer what is missing, where there is nothing else to accept."""
+    missing = [fact for fact, _ in detail.missing(item for part in decision.parts for item in part.unknown)]
+    seed = f"{projection.seed}|{_key(decision)}"
+    made = asking.tasks(missing, projection.forms, projection.facts, projection.subject, projection.now)
+    return [suggestions.suggestion(seed, words.ASK.format(count=len(missing)), [task]) for task in made]
 
 
 def _selection(decision: Decision, projection: Projection) -> suggestions.SelectionBehavior:

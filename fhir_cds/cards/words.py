@@ -50,6 +50,8 @@ MORE_SUMMARY: Final = "{count} further topics"
 DUE_SUMMARY: Final = "{subject}: {status}, {window}"
 FOLLOWS: Final = "This plan follows {own}. It differs from {others}: {text}"
 CREATE: Final = "Create {kind}: {text}"
+ASK: Final = "Ask for the missing facts ({count})"
+ASKED: Final = "To fill in: {facts}"
 ACCEPT_SCHEDULE: Final = "{text}: create the care plan with its orders"
 APP_LINK: Final = "Open the details"
 

@@ -99,6 +99,8 @@ class Forms:
     """The questionnaires of the content, by url and by `url|version`."""
 
     by_canonical: Mapping[str, Form]
+    asks: Mapping[str, str]
+    """The canonical of the questionnaire that has an item, by linkId."""
 
     @classmethod
     def of(cls, registry: Registry) -> Forms:
@@ -109,7 +111,8 @@ class Forms:
             found[form.canonical] = form
             if registry.find(questionnaire["url"]) is questionnaire:
                 found[questionnaire["url"]] = form
-        return cls(MappingProxyType(found))
+        asks = {link: form.canonical for form in found.values() for link in form.items}
+        return cls(MappingProxyType(found), MappingProxyType(asks))
 
     def find(self, canonical: str) -> Form | None:
         """Return the form that a response names, None when it is not here in that version."""

@@ -85,6 +85,9 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
         about=frozenset(reference.of(resource) for resource in final),
         app_url=app_url,
         authored=content.authored,
+        forms=content.forms.asks,
+        subject=record.subject,
+        now=now,
     )
     shown = chosen(applied, projection)
     cards = cards_from(shown, projection)

@@ -172,7 +172,8 @@ def test_c12_whole_resources(all_cards: list[dict[str, Any]]) -> None:
     for item in suggestions(all_cards):
         for action in item["actions"]:
             resource = action["resource"]
-            assert resource["subject"]["reference"].startswith("Patient/")
+            about = resource["for"] if resource["resourceType"] == "Task" else resource["subject"]
+            assert about["reference"].startswith("Patient/")
             assert resource["status"]
             assert resource["intent"]
 

@@ -7,6 +7,7 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 from fhir.resources.R4B.questionnaire import Questionnaire
 from fhir.resources.R4B.questionnaireresponse import QuestionnaireResponse
+from fhir.resources.R4B.task import Task
 from small import issue, post, text
 from starlette.testclient import TestClient
 
@@ -149,3 +150,20 @@ def test_answers_in_prefetch(client: TestClient) -> None:
     after = codec.encode(ehr.cards(client, service, call)).decode()
     assert "Number of metastatic lesions" in before
     assert "Number of metastatic lesions" not in after
+
+
+def test_a_card_that_lacks_facts_offers_to_ask(client: TestClient) -> None:
+    """Where a card has nothing else to accept, a Task asks for its missing facts with a questionnaire."""
+    service = "sarcoma-liver-metastases"
+    cards = ehr.cards(client, service, ehr.request(client, LACKING, service))
+    offered = [(card, choice) for card in cards for choice in card.get("suggestions", ())]
+    asking = [(card, c) for card, c in offered if c["label"].startswith("Ask for the missing facts")]
+    assert asking
+    for card, choice in asking:
+        (action,) = choice["actions"]
+        Task.model_validate(action["resource"])
+        assert len(card["suggestions"]) == 1
+        assert action["type"] == "create"
+        assert action["resource"]["for"] == {"reference": subject()}
+        assert action["resource"]["input"][0]["valueCanonical"] == f"{FORM}|0.1.0"
+    assert any("Number of metastatic lesions" in c["actions"][0]["resource"]["description"] for _, c in asking)
