@@ -26,12 +26,16 @@ from fhir_cds.cql.runtime import temporal
 from fhir_cds.data.record import PatientRecord, from_resources, read
 from fhir_cds.errors import EvaluationError
 from fhir_cds.fhir import codec
+from fhir_cds.followup.careplan import with_schedules
+from fhir_cds.followup.schedule import schedules_in
 from fhir_cds.knowledge.load import content_roots, load
 from fhir_cds.reasoning import plans
-from fhir_cds.reasoning.apply import instant
-from fhir_cds.reasoning.engine import Engine
+from fhir_cds.reasoning.apply import apply_in, begin, instant
+from fhir_cds.reasoning.assemble import careplan
+from fhir_cds.reasoning.engine import Engine, Recommendation
 from fhir_cds.reasoning.expressions import Define
-from fhir_cds.reasoning.outcomes import outcomes
+from fhir_cds.reasoning.outcome import Verdict
+from fhir_cds.reasoning.outcomes import item_of, outcome_of, outcomes_in
 from fhir_cds.reasoning.plans import APPLICABILITY
 from fhir_cds.server.state import settle
 from fhir_cds.terminology import local
@@ -39,6 +43,7 @@ from fhir_cds.terminology import local
 ROOT = Path(__file__).parents[2]
 NOW = "2026-01-31T00:00:00.000+00:00"
 SIZE = 60
+CONSENSUS = ("ibero2025", "ccsf2025")
 Json = dict[str, Any]
 
 
@@ -78,10 +83,19 @@ def main() -> int:
     print(f"{version}, {len(records)} records of {SIZE} resources or more; p50, p95")
     for name, sources in groups(engine, options.source):
         wanted = list(dict.fromkeys(conditions(engine, sources)))
-        print(f"verdicts, {name}: {len(wanted)} conditions")
-        print(f"  {timed(records, options.repeat, lambda one, w=wanted: verdicts(engine, one, w))}")
-    print(f"outcomes with grounds and missing facts, all {len(engine.recommendations)} recommendations")
-    print(f"  {timed(records, options.repeat, lambda one: outcomes(engine, one, NOW))}")
+        asked = [item for item in engine.recommendations if item.source in sources]
+        print(f"{name}: {len(asked)} recommendations, {len(wanted)} conditions\n  verdicts")
+        print(f"    {timed(records, options.repeat, lambda one, w=wanted: verdicts(engine, one, w))}")
+        print("  outcomes, with reasons and missing facts of those that apply or are not decided")
+        print(f"    {timed(records, options.repeat, lambda one, a=asked: shown(engine, one, a))}")
+        print("  outcomes, with reasons and missing facts of all")
+        print(
+            f"    {timed(records, options.repeat, lambda one, a=asked: list(outcomes_in(begin(engine, one, NOW), a)))}"
+        )
+    strategies = [plan for plan in engine.registry.by_type("PlanDefinition") if "-strategy-" in plan["id"]]
+    pairs = {f"{name} {plan['id']}": (one, plan) for name, one in records.items() for plan in strategies}
+    print(f"$apply of one strategy plan to a CarePlan as JSON: each of {len(strategies)} for each record")
+    print(f"  {timed(pairs, 1, lambda pair: applied(engine, *pair))}")
     names = list(defines(engine))
     print(f"every define: {len(names)}")
     ours = timed(records, options.repeat, lambda one: every(engine, one, names))
@@ -143,9 +157,8 @@ def unrelated(number: int, subject: str) -> Json:
 
 
 def groups(engine: Engine, chosen: Sequence[str] | None) -> Iterator[tuple[str, frozenset[str]]]:
-    """Yield the sources asked for as one group, then all of them."""
-    if chosen:
-        yield " + ".join(chosen), frozenset(chosen)
+    """Yield the sources asked for as one group (the consensus on liver metastases by default), then all of them."""
+    yield " + ".join(chosen or CONSENSUS), frozenset(chosen or CONSENSUS)
     yield "all sources", frozenset(item.source for item in engine.recommendations)
 
 
@@ -170,6 +183,29 @@ def verdicts(engine: Engine, one: PatientRecord, wanted: Sequence[Define]) -> li
     """Return the value of each condition."""
     evaluation = engine.evaluate(one.resources, instant(NOW), {})
     return [evaluation.value(*define) for define in wanted]
+
+
+def shown(engine: Engine, one: PatientRecord, asked: Sequence[Recommendation]) -> list[dict[str, Any]]:
+    """Return the outcomes that a reader is shown, in their JSON form: those that do not apply are left out."""
+    session = begin(engine, one, NOW)
+    decided = ((item, outcome_of(session, item.plan)) for item in asked)
+    return [
+        item_of(item.source, item.number, item.plan["id"], outcome)
+        for item, outcome in decided
+        if outcome.verdict is not Verdict.NOT_APPLICABLE
+    ]
+
+
+def all_outcomes(engine: Engine, one: PatientRecord, asked: Sequence[Recommendation]) -> list[dict[str, Any]]:
+    """Return the outcomes of recommendations in their JSON form."""
+    return list(outcomes_in(begin(engine, one, NOW), asked))
+
+
+def applied(engine: Engine, one: PatientRecord, plan: Any) -> bytes:
+    """Return the CarePlan of a plan for a record as JSON, with the dates of its schedules."""
+    session = begin(engine, one, NOW)
+    found = apply_in(session, plan)
+    return codec.encode(with_schedules(careplan(found), schedules_in(session, found)))
 
 
 def every(engine: Engine, one: PatientRecord, names: Sequence[Define]) -> dict[str, Any]:
