@@ -44,7 +44,7 @@ def found(client: TestClient, query: str) -> list[str]:
     """Return the ids that a search gives."""
     answer = client.get(query)
     assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"] == "application/fhir+json"
+    assert answer.headers["content-type"].startswith("application/fhir+json")
     return [entry["resource"]["id"] for entry in answer.json().get("entry", [])]
 
 
