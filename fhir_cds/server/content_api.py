@@ -16,7 +16,8 @@ from fhir_cds.errors import NotFoundError, operation_outcome
 from fhir_cds.fhir import bundle, codec, issues
 from fhir_cds.server.errors import FHIR_JSON, json_response
 from fhir_cds.server.http import FORM_LIMIT, read_form
-from fhir_cds.server.operations import OPERATIONS, definition
+from fhir_cds.server.operation_definitions import definition
+from fhir_cds.server.operations import OPERATIONS
 from fhir_cds.server.search import LARGEST_PAGE, PAGE, SUMMARY, cut, matches, ordered, whole
 from fhir_cds.server.state import Loaded, loaded, state
 
