@@ -170,11 +170,11 @@ class _Parser:
         section = self.body.get(name)
         if section is None:
             return
-        entries = section.get("def", []) if isinstance(section, Mapping) else None
-        if not isinstance(entries, Sequence) or isinstance(entries, str):
+        entries = section.get("def", []) if isinstance(section, dict) else None
+        if not isinstance(entries, list):
             raise self.fail(f"library.{name} must be an object with a list 'def'")
         for entry in entries:
-            if not isinstance(entry, Mapping):
+            if not isinstance(entry, dict):
                 raise self.fail(f"library.{name}.def holds something that is not an object")
             self.define, self.locator = None, _text_or_none(entry.get("locator"))
             yield entry
@@ -199,19 +199,19 @@ class _Parser:
 
     def vocabulary(self, raw: Mapping[str, Any]) -> Vocabulary:
         name = self.text(raw, "name")
-        code_list = raw.get("code") if isinstance(raw.get("code"), Sequence) else ()
+        code_list = raw.get("code") if isinstance(raw.get("code"), list) else ()
         system = raw.get("codeSystem")
         return Vocabulary(
             name,
             _text_or_none(raw.get("id")) or "",
             _text_or_none(raw.get("version")),
             _text_or_none(raw.get("display")),
-            self.reference(system) if isinstance(system, Mapping) else None,
+            self.reference(system) if isinstance(system, dict) else None,
             tuple(self.reference(code) for code in code_list or ()),
         )
 
     def reference(self, raw: Any) -> tuple[str | None, str]:
-        if not isinstance(raw, Mapping):
+        if not isinstance(raw, dict):
             raise self.fail("a reference to a code or code system must be an object")
         return _text_or_none(raw.get("libraryName")), self.text(raw, "name")
 
@@ -238,7 +238,7 @@ class _Parser:
         )
 
     def operand(self, raw: Any) -> tuple[str, Type]:
-        if not isinstance(raw, Mapping):
+        if not isinstance(raw, dict):
             raise self.fail("an operand of a function must be an object")
         if raw.get("operandTypeSpecifier") is not None:
             return self.text(raw, "name"), self.type_specifier(raw["operandTypeSpecifier"])
@@ -247,14 +247,14 @@ class _Parser:
     # --- expressions
 
     def expression(self, raw: Any, default_type: str | None) -> Step[Node]:
-        kind = raw.get("type", default_type) if isinstance(raw, Mapping) else None
+        kind = raw.get("type", default_type) if isinstance(raw, dict) else None
         fields = EXPRESSIONS.get(kind) if isinstance(kind, str) else None
         if fields is None:
             raise self.fail(f"unknown ELM node type {kind!r}" if kind else "an expression without a type")
         return self.node(raw, str(kind), fields)
 
     def element(self, raw: Any, kind: str) -> Step[Node]:
-        if not isinstance(raw, Mapping):
+        if not isinstance(raw, dict):
             raise self.fail(f"{kind} must be an object")
         allowed = ABSTRACT.get(kind)
         concrete = raw.get("type") if allowed else kind
@@ -324,7 +324,7 @@ class _Parser:
         return found
 
     def type_specifier(self, raw: Any, depth: int = 0) -> Type:
-        kind = raw.get("type") if isinstance(raw, Mapping) else None
+        kind = raw.get("type") if isinstance(raw, dict) else None
         if depth > _MAX_TYPE_DEPTH:
             raise self.fail("a type specifier nested too deeply")
         if kind == "NamedTypeSpecifier":
@@ -339,7 +339,7 @@ class _Parser:
         if kind == "TupleTypeSpecifier":
             elements = []
             for element in self.many(raw.get("element"), "element"):
-                if not isinstance(element, Mapping):
+                if not isinstance(element, dict):
                     raise self.fail("an element of a tuple type must be an object")
                 declared = element.get("elementType", element.get("type"))
                 elements.append((self.text(element, "name"), self.type_specifier(declared, depth + 1)))
@@ -349,7 +349,7 @@ class _Parser:
     def many(self, value: Any, name: str) -> Sequence[Any]:
         if value is None:
             return ()
-        if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+        if not isinstance(value, list | tuple):
             raise self.fail(f"{name!r} must be a list")
         return value
 
@@ -375,10 +375,10 @@ def _text_or_none(value: Any) -> str | None:
 def _tags(annotations: Any) -> dict[str, str]:
     """Return the CQL comment tags (`// @fact: x`) the translator put in `annotation[].t`."""
     tags: dict[str, str] = {}
-    for annotation in annotations if isinstance(annotations, Sequence) and not isinstance(annotations, str) else ():
-        entries = annotation.get("t") if isinstance(annotation, Mapping) else None
-        for tag in entries if isinstance(entries, Sequence) and not isinstance(entries, str) else ():
-            if isinstance(tag, Mapping) and isinstance(tag.get("name"), str):
+    for annotation in annotations if isinstance(annotations, list) else ():
+        entries = annotation.get("t") if isinstance(annotation, dict) else None
+        for tag in entries if isinstance(entries, list) else ():
+            if isinstance(tag, dict) and isinstance(tag.get("name"), str):
                 value = tag.get("value")
                 tags[tag["name"]] = value.strip() if isinstance(value, str) else ""
     return tags

@@ -87,7 +87,7 @@ class RetrieveTable:
 
         def register(bucket: int) -> None:
             _, table = self._plan(resource_type).readers.setdefault(path, (read, {}))
-            for system, code in sorted(codes, key=str):
+            for system, code in codes:
                 table.setdefault(code, {}).setdefault(system, []).append(bucket)
 
         return self._bucket((resource_type, path, codes), register)

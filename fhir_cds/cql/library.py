@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import gc
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -79,10 +81,11 @@ class Program:
         FHIRHelpers may be left out; with `intrinsic_helpers=False` its ELM is compiled and used instead of the built-in
         functions. Raises `ElmError` for anything unknown in the ELM, and for a value set that is missing.
         """
-        parsed = _parse_all(elm_documents, skip_helpers=intrinsic_helpers)
-        sets = {canonical: frozenset((s, c) for s, c in codes) for canonical, codes in valuesets.items()}
-        compiled = assemble(parsed, sets, intrinsic_helpers=intrinsic_helpers)
-        infos = tuple(_info(library, compiled) for library in parsed.values())
+        with _collector_at_rest():
+            parsed = _parse_all(elm_documents, skip_helpers=intrinsic_helpers)
+            sets = {canonical: frozenset((s, c) for s, c in codes) for canonical, codes in valuesets.items()}
+            compiled = assemble(parsed, sets, intrinsic_helpers=intrinsic_helpers)
+            infos = tuple(_info(library, compiled) for library in parsed.values())
         types = {(library.name, p.name): p.type for library in parsed.values() for p in library.parameters.values()}
         return Program(infos, compiled, MappingProxyType(types), MappingProxyType(sets))
 
@@ -156,6 +159,18 @@ class Program:
 def _may_hold(kind: str | None) -> bool:
     """Say whether a value of a type, as it prints, can hold FHIR resources."""
     return kind is None or "FHIR." in kind or "System.Any" in kind
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Keep the garbage collector from walking the syntax trees while they grow: it takes a quarter of the loading."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 def _parse_all(documents: Iterable[Mapping[str, Any]], *, skip_helpers: bool) -> dict[str, ElmLibrary]:

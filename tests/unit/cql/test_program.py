@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -26,7 +27,7 @@ from fhir_cds.cql import (
     to_json,
 )
 from fhir_cds.cql.runtime.fhir import Typed
-from fhir_cds.errors import EvaluationError, InputError
+from fhir_cds.errors import ElmError, EvaluationError, InputError
 
 NOW = "2020-06-15T12:00:00.000+00:00"
 SYSTEM = "{urn:hl7-org:elm-types:r1}"
@@ -293,3 +294,18 @@ def test_json_of_every_value() -> None:
         "null": (None, None),
     }
     assert {name: to_json(value) for name, (value, _) in values.items()} == {n: json for n, (_, json) in values.items()}
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_loading_leaves_the_collector_as_it_was(write: Any, running: bool) -> None:
+    """The garbage collector is as before, also after a library that is refused."""
+    before = gc.isenabled()
+    try:
+        (gc.enable if running else gc.disable)()
+        Program.load([write.library({"type": "Now"})], {})
+        assert gc.isenabled() is running
+        with pytest.raises(ElmError):
+            Program.load([write.library({"type": "Nothing"})], {})
+        assert gc.isenabled() is running
+    finally:
+        (gc.enable if before else gc.disable)()
