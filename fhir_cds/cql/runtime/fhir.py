@@ -17,7 +17,7 @@ from fhir_cds.cql.runtime.clinical import Code, CodeSystem, Concept, ValueSet
 from fhir_cds.cql.runtime.interval import Interval
 from fhir_cds.cql.runtime.numbers import Long
 from fhir_cds.cql.runtime.quantity import Quantity, Ratio
-from fhir_cds.cql.runtime.temporal import Date, DateTime, Time
+from fhir_cds.cql.runtime.temporal import Date, DateTime, Time, parse_date, parse_datetime
 from fhir_cds.cql.runtime.uncertainty import Uncertainty
 from fhir_cds.cql.typesys import ChoiceOf, IntervalOf, ListOf, Named, TupleOf, Type
 
@@ -44,12 +44,12 @@ def to_decimal(value: Any) -> Decimal | None:
 
 def to_date(value: str | None) -> Date | None:
     """Return a FHIR date as CQL Date; null for text that is no date."""
-    return None if value is None else Date.parse(value)
+    return None if value is None else parse_date(value)
 
 
 def to_datetime(state: Any, value: str | None) -> DateTime | None:
     """Return a FHIR dateTime or instant as CQL DateTime; null for text that is none."""
-    return None if value is None else DateTime.parse(value, state.offset)
+    return None if value is None else parse_datetime(value, state.offset)
 
 
 def to_time(value: str | None) -> Time | None:

@@ -15,7 +15,7 @@ nothing assigns to them after they were built.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import ClassVar, Final
 
@@ -384,7 +384,7 @@ def _parse_common(text: str, default_offset: int) -> DateTime | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    zone = moment.utcoffset()
+    zone = moment.tzinfo
     if text[19:20] == "," or (zone is not None and text[-1] != "Z" and (text[-3] != ":" or text[-2] > "5")):
         return None
     if zone is None:
@@ -392,7 +392,7 @@ def _parse_common(text: str, default_offset: int) -> DateTime | None:
         span = moment - _EPOCH
         shift = offset * 60_000
     else:
-        offset = zone.days * 1440 + zone.seconds // 60
+        offset = 0 if zone is UTC else _minutes(moment)
         span = moment - _EPOCH_UTC
         shift = 0
     if not -MAX_OFFSET <= offset <= MAX_OFFSET:
@@ -400,6 +400,12 @@ def _parse_common(text: str, default_offset: int) -> DateTime | None:
     lo = span.days * DAY_MS + span.seconds * 1000 + span.microseconds // 1000 - shift
     precision = MILLISECOND if text[19:20] == "." else SECOND
     return DateTime(precision, lo, lo + TAIL_MS[precision], offset, default_offset, zone is not None)
+
+
+def _minutes(moment: datetime) -> int:
+    """Return the offset of a moment that has one."""
+    offset = moment.utcoffset() or timedelta()
+    return offset.days * 1440 + offset.seconds // 60
 
 
 @lru_cache(_CACHE)
