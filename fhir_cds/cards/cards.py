@@ -30,6 +30,7 @@ class Projection:
     `careplans` are the dated plans (with contained orders) of the schedules; `left_out` are urls of plans without card.
     `authored` is what is known of the content's recommendations (`evidence.authored`), `forms` the canonicals of the
     questionnaires that ask for facts, by fact; `subject` and `now` are whom and when the call is about.
+    `trial`: the client knows the trial-use members of the 3.0 ballot (`actionSelectionBehavior`).
     Where `about` names resources (`Type/id`), only decisions that rest on one of them, or that failed, get a card.
     """
 
@@ -45,6 +46,7 @@ class Projection:
     forms: Mapping[str, str] = field(default_factory=dict)
     subject: str = ""
     now: str = ""
+    trial: bool = False
 
 
 def cards_from(chosen: Sequence[Decision], projection: Projection) -> tuple[Card, ...]:
@@ -166,7 +168,7 @@ def _suggestions(decision: Decision, projection: Projection) -> list[Suggestion]
         for item in part.applicable:
             created = list(suggestions.resources(item.action)) if item.plan.get("url") not in covered else []
             if created:
-                chosen += _orders(item, created, seed)
+                chosen += _orders(item, created, seed, trial=projection.trial)
     return chosen or _asks(decision, projection)
 
 
@@ -204,10 +206,16 @@ def _noted(careplan: Json, owner: Item, differences: Sequence[Difference]) -> Js
     return {**careplan, "note": [*careplan.get("note", ()), *notes]} if notes else careplan
 
 
-def _orders(item: Item, created: Sequence[Json], seed: str) -> list[Suggestion]:
-    """Return the orders of a recommendation: one suggestion, or one for each where only one may be chosen."""
-    behaviour = item.action.values.get("selectionBehavior", "all")
-    if suggestions.SELECTION.get(str(behaviour)) == "at-most-one" or behaviour in {"any", "one-or-more"}:
+def _orders(item: Item, created: Sequence[Json], seed: str, *, trial: bool = False) -> list[Suggestion]:
+    """Return the orders of a recommendation: one suggestion, or one for each where they are alternatives.
+
+    A client of the 3.0 ballot gets alternatives as the actions of one suggestion, with how many of them may be chosen.
+    """
+    behaviour = str(item.action.values.get("selectionBehavior", "all"))
+    selection = None if behaviour in suggestions.JOINED else suggestions.SELECTION.get(behaviour)
+    if selection is not None and trial and len(created) > 1:
+        return [suggestions.suggestion(seed, _ordered(created, item), created, selection=selection)]
+    if selection is not None:
         return [
             suggestions.suggestion(f"{seed}|{number}", _ordered([resource], item), [resource])
             for number, resource in enumerate(created, start=1)

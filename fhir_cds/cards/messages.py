@@ -106,11 +106,12 @@ class Action(Outgoing):
 
 
 class Suggestion(Outgoing):
-    """Changes that belong together and are accepted as one."""
+    """Changes that belong together and are accepted as one, unless `action_selection_behavior` (3.0 ballot) is set."""
 
     label: Text
     uuid: Text
     is_recommended: bool | None = None
+    action_selection_behavior: Literal["all", "any", "at-most-one"] | None = None
     actions: Annotated[tuple[Action, ...], Field(min_length=1)] | None = None
 
 

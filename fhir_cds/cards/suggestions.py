@@ -42,12 +42,23 @@ def resources(action: AppliedAction) -> Iterator[Json]:
             yield from resources(child)
 
 
-def suggestion(seed: str, label: str, created: Sequence[Json], *, recommended: bool | None = None) -> Suggestion:
-    """Return one suggestion that creates the resources as one transaction; its uuid follows from `seed` and label."""
+def suggestion(
+    seed: str,
+    label: str,
+    created: Sequence[Json],
+    *,
+    recommended: bool | None = None,
+    selection: SelectionBehavior | None = None,
+) -> Suggestion:
+    """Return one suggestion that creates the resources as one transaction; its uuid follows from `seed` and label.
+
+    With `selection` (3.0 ballot) the actions are alternatives.
+    """
     return Suggestion(
         label=label,
         uuid=ids.stable_uuid("suggestion", seed, label, *(str(item.get("id", "")) for item in created)),
         is_recommended=recommended,
+        action_selection_behavior=selection,
         actions=tuple(
             Action(type="create", description=_description(resource), resource=dict(resource))
             for resource in transaction(created, seed)

@@ -43,7 +43,7 @@ class Question:
     """One call of a service, its data gathered.
 
     `context` is the checked context: its resources (draft orders, appointments …) reach the logic as CQL parameters
-    named after the member (`draftOrders` → "Draft Orders"). `instance` is the hookInstance.
+    named after the member (`draftOrders` → "Draft Orders"). `instance` is the hookInstance. `trial`: see Projection.
     """
 
     offer: Offer
@@ -51,6 +51,7 @@ class Question:
     now: str
     context: Mapping[str, Any]
     instance: str
+    trial: bool = False
 
 
 def advise(content: Loaded, question: Question, app_url: str | None = None) -> Advice:
@@ -88,6 +89,7 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
         forms=content.forms.asks,
         subject=record.subject,
         now=now,
+        trial=question.trial,
     )
     shown = chosen(applied, projection)
     cards = cards_from(shown, projection)

@@ -64,7 +64,7 @@ async def call(request: Request) -> Response:
     context = contexts.check(message.hook, message.context)
     with service.traces.span("gather", service=offer.service.id, hook=message.hook):
         record = await _record(request, content, offer, message, context)
-    question = Question(offer, record, service.now(), context, str(message.hook_instance))
+    question = Question(offer, record, service.now(), context, str(message.hook_instance), caller.trial)
     with service.traces.span("advise", resources=len(record.resources)):
         advice = await _advice(content, question, service.settings.smart_app_url)
     _note(service, caller, question, advice, round((time.perf_counter() - started) * 1000))

@@ -30,6 +30,7 @@ class Issuer(BaseModel):
     jwks_file: Path | None = None
     tenants: tuple[str, ...] = ()
     client_certificate: str | None = Field(default=None, min_length=1)
+    cds_hooks: Literal["2.0", "3.0"] = "2.0"
     rate_per_minute: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")

@@ -48,11 +48,12 @@ class UnauthorizedError(FhirCdsError):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: the issuer, its tenant and the token's id (all may be logged)."""
+    """Who calls: the issuer, its tenant and the token's id (all may be logged); `trial`: it knows the 3.0 ballot."""
 
     iss: str
     tenant: str | None = None
     jti: str | None = None
+    trial: bool = False
 
 
 class Replay:
@@ -145,7 +146,7 @@ class Trust:
         jti = _text(claims, "jti")
         if not await self._first_use(issuer.iss, jti, expires + self._settings.clock_skew_seconds, now):
             raise UnauthorizedError("replay")
-        return Caller(issuer.iss, tenant if isinstance(tenant, str) else None, jti)
+        return Caller(issuer.iss, tenant if isinstance(tenant, str) else None, jti, issuer.cds_hooks == "3.0")
 
     def _certificate(self, request: Request, issuer: Issuer) -> None:
         """Refuse an issuer whose client certificate the proxy did not see."""

@@ -82,7 +82,7 @@ REQUIREMENTS: dict[str, tuple[str, str, str]] = {
     "C12": ("SHALL", "1+", "Whole resources"),
     "C13": ("SHOULD", "2+", "`delete` carries `resourceId`"),
     "C14": ("SHOULD", "2+", "Actions of a suggestion are one transaction"),
-    "C15": ("MAY", "3", "`actionSelectionBehavior` is not sent"),
+    "C15": ("MAY", "3", '`actionSelectionBehavior` for alternatives, to issuers with `cds_hooks = "3.0"` only'),
     "C16": ("SHALL", "2+", "`overrideReasons` with code, system, display; stable"),
     "C17": ("SHALL", "1+", "Links"),
     "C18": ("MAY", "2.0.1+", "`autolaunchable` is not sent"),

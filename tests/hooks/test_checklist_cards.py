@@ -196,9 +196,6 @@ def test_c14_one_transaction(all_cards: list[dict[str, Any]]) -> None:
             assert referred <= names
 
 
-test_c15_no_trial_behaviour = test_c8_selection_behavior
-
-
 def test_c16_override_reasons(client: TestClient, all_cards: list[dict[str, Any]]) -> None:
     """Override reasons have code, system and display, and are the same on every card with advice."""
     offered = [tuple(r["code"] for r in card["overrideReasons"]) for card in all_cards if "overrideReasons" in card]

@@ -34,9 +34,9 @@ def production(make_client: Callable[..., TestClient], tmp_path: Path) -> Callab
     """Return a factory of clients of the service in production mode."""
     file = tmp_path / "jwks.json"
     file.write_text(json.dumps({"keys": [KEY.as_dict(private=False)]}))
-    issuer = {"iss": ISS, "jwks_file": file}
 
-    def make(**settings: Any) -> TestClient:
+    def make(cds_hooks: str = "2.0", **settings: Any) -> TestClient:
+        issuer = {"iss": ISS, "jwks_file": file, "cds_hooks": cds_hooks}
         return make_client(issuers=(issuer,), public_url=PUBLIC, **settings)
 
     return make
@@ -138,6 +138,21 @@ def test_no_patient_data_in_logs_metrics_or_store(
     kept = b"".join(path.read_bytes() for path in tmp_path.glob("*.sqlite3*"))
     for place in (logged, service.get("/metrics").text, kept.decode("latin-1")):
         assert "planted" not in place.lower()
+
+
+def test_d14_trial_members_by_issuer(production: Callable[..., TestClient], client: TestClient) -> None:
+    """An issuer set to 3.0 gets alternatives with actionSelectionBehavior, another gets the same orders without."""
+    call = ehr.codec.encode(ehr.request(client, PATIENT, SERVICE))
+    path = f"/cds-services/{SERVICE}"
+    answers = [
+        production(cds_hooks=version).post(path, content=call, headers=headers(path, version)).json()["cards"]
+        for version in ("2.0", "3.0")
+    ]
+    found = [[suggestion for card in cards for suggestion in card.get("suggestions", ())] for cards in answers]
+    assert not any("actionSelectionBehavior" in suggestion for suggestion in found[0])
+    assert any("actionSelectionBehavior" in suggestion for suggestion in found[1])
+    created = [[action["resource"]["code"] for one in listed for action in one["actions"]] for listed in found]
+    assert created[0] == created[1]
 
 
 def test_t1_reading_has_a_fixed_bound(make_client: Callable[..., TestClient], serve: Callable[[Any], str]) -> None:

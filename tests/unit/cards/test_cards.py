@@ -14,7 +14,7 @@ from fhir_cds.cards.cards import LIMIT, Projection, cards_from, chosen, recommen
 from fhir_cds.cards.facts import Facts
 from fhir_cds.cards.messages import Card, OverrideReason, Response
 from fhir_cds.fhir import codec
-from fhir_cds.reasoning.outcome import Applied, Outcome, Verdict, Visit
+from fhir_cds.reasoning.outcome import Applied, AppliedAction, Outcome, Verdict, Visit
 
 sys.path.insert(0, str(Path(__file__).parent))
 import card_builders as b
@@ -309,3 +309,33 @@ def test_a_lone_recommendation_has_its_own_card() -> None:
     made = cards(b.leaf(b.rule("1"), b.YES))
     assert made[0].summary == "Do 1"
     assert made[0].source.label == "Guide 2025"
+
+
+def alternatives(behaviour: str, *, trial: bool) -> list[tuple[int, str | None]]:
+    """Return, for each suggestion of a recommendation with two orders, its number of actions and how they exclude."""
+    orders = [ORDER | {"id": name, "code": {"text": name}} for name in ("ct", "mr")]
+    children = tuple(
+        AppliedAction(order["id"], "PlanDefinition.action[0]", {}, {}, Outcome(Verdict.APPLICABLE), resource=order)
+        for order in orders
+    )
+    applied = b.leaf(b.rule("1", selectionBehavior=behaviour), b.YES, children=children)
+    made = cards_from(chosen([applied], PROJECTION), replace(PROJECTION, trial=trial))
+    return [
+        (len(suggestion.actions or ()), suggestion.action_selection_behavior)
+        for suggestion in made[0].suggestions or ()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "selection"), [("any", "any"), ("one-or-more", "any"), ("exactly-one", "at-most-one")]
+)
+def test_c15_alternatives_for_clients_of_three(behaviour: str, selection: str) -> None:
+    """Alternatives are suggestions of their own; a client of the 3.0 ballot gets them as actions of one suggestion."""
+    assert alternatives(behaviour, trial=False) == [(1, None), (1, None)]
+    assert alternatives(behaviour, trial=True) == [(2, selection)]
+
+
+@pytest.mark.parametrize("trial", [False, True])
+def test_orders_that_belong_together_stay_one_suggestion(*, trial: bool) -> None:
+    """What must be ordered together is one suggestion for every client, without a member that 2.0 does not know."""
+    assert alternatives("all", trial=trial) == [(2, None)]

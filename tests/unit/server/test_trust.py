@@ -76,6 +76,18 @@ async def test_s5_both_algorithms(trust: Trust, key: Any) -> None:
     assert caller == Caller(ISS, "t1", "j1")
 
 
+@pytest.mark.parametrize(("version", "trial"), [("2.0", False), ("3.0", True)])
+async def test_d14_the_operator_says_who_knows_the_ballot(tmp_path: Path, version: Any, *, trial: bool) -> None:
+    """Members of the 3.0 ballot are switched on per issuer; nothing that a caller sends does it."""
+    file = tmp_path / "jwks.json"
+    file.write_bytes(jwks(EC))
+    issuer = Issuer(iss=ISS, jwks_file=file, cds_hooks=version)
+    caller = await Trust(Settings(issuers=(issuer,), public_url=PUBLIC)).authenticate(
+        request(f"Bearer {token(version='3.0')}"), NOW
+    )
+    assert caller.trial is trial
+
+
 async def test_audience_may_be_a_list(trust: Trust) -> None:
     """`aud` may hold several audiences."""
     await trust.authenticate(request(f"Bearer {token(aud=['https://other', ENDPOINT])}"), NOW)
