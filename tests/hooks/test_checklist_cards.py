@@ -1,6 +1,7 @@
 """CDS Hooks checklist: the call (Q) and the cards (C), over all sample patients."""
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +11,9 @@ from starlette.testclient import TestClient
 
 SERVICES = ("sarcoma-follow-up", "sarcoma-liver-metastases")
 SERVICE = "sarcoma-liver-metastases"
+REASONS = "http://terminology.hl7.org/CodeSystem/non-adherence-reason-codes"
+"""As in HL7/cds-hooks, input/vocabulary, 2026-06-24."""
+
 PATIENT = "metachronous-leiomyosarcoma"
 
 
@@ -202,7 +206,8 @@ def test_c16_override_reasons(client: TestClient, all_cards: list[dict[str, Any]
     assert offered
     assert len(set(offered)) == 1
     reasons = [reason for card in all_cards for reason in card.get("overrideReasons", ())]
-    assert all(reason["code"] and reason["system"] and reason["display"] for reason in reasons)
+    assert all(reason["code"] and reason["display"] for reason in reasons)
+    assert {reason["system"] for reason in reasons} == {REASONS}
 
 
 def test_c17_links(all_cards: list[dict[str, Any]]) -> None:
@@ -211,6 +216,17 @@ def test_c17_links(all_cards: list[dict[str, Any]]) -> None:
     assert links
     assert all(link["label"] and urlsplit(link["url"]).netloc for link in links)
     assert all(link["type"] == "absolute" and "appContext" not in link for link in links)
+
+
+def test_c17_smart_link(make_client: Callable[..., TestClient]) -> None:
+    """With an app configured each card has one smart link, whose context is an opaque id of the card."""
+    client = make_client(smart_app_url="https://app.example.org/launch")
+    found = ehr.cards(client, SERVICE, ehr.request(client, PATIENT, SERVICE))
+    smart = [[link for link in card["links"] if link["type"] == "smart"] for card in found if "links" in card]
+    assert smart
+    for links in smart:
+        assert [link["url"] for link in links] == ["https://app.example.org/launch"]
+        assert uuid.UUID(links[0]["appContext"])
 
 
 def test_c18_not_autolaunchable(all_cards: list[dict[str, Any]]) -> None:

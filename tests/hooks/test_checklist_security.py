@@ -15,6 +15,7 @@ from joserfc.jwk import ECKey
 from starlette.testclient import TestClient
 
 ISS = "https://ehr.example.org"
+OTHER_ISS = "https://other.example.org"
 PUBLIC = "https://cds.example.org"
 SERVICE = "sarcoma-liver-metastases"
 PATIENT = "metachronous-leiomyosarcoma"
@@ -22,9 +23,9 @@ NOW = 1_769_817_600.0
 KEY = ECKey.generate_key("P-384", {"kid": "k"})
 
 
-def token(path: str, jti: str) -> str:
+def token(path: str, jti: str, iss: str = ISS) -> str:
     """Return a token for one address."""
-    claims = {"iss": ISS, "aud": f"{PUBLIC}{path}", "iat": NOW - 5, "exp": NOW + 100, "jti": jti}
+    claims = {"iss": iss, "aud": f"{PUBLIC}{path}", "iat": NOW - 5, "exp": NOW + 100, "jti": jti}
     registry = jws.JWSRegistry(algorithms=["ES384"])
     return jws.serialize_compact({"alg": "ES384", "kid": "k", "typ": "JWT"}, json.dumps(claims), KEY, registry=registry)
 
@@ -35,16 +36,16 @@ def production(make_client: Callable[..., TestClient], tmp_path: Path) -> Callab
     file = tmp_path / "jwks.json"
     file.write_text(json.dumps({"keys": [KEY.as_dict(private=False)]}))
 
-    def make(cds_hooks: str = "2.0", **settings: Any) -> TestClient:
-        issuer = {"iss": ISS, "jwks_file": file, "cds_hooks": cds_hooks}
-        return make_client(issuers=(issuer,), public_url=PUBLIC, **settings)
+    def make(issuer: dict[str, Any] | None = None, **settings: Any) -> TestClient:
+        known = {"iss": ISS, "jwks_file": file} | (issuer or {})
+        return make_client(issuers=(known, known | {"iss": OTHER_ISS}), public_url=PUBLIC, **settings)
 
     return make
 
 
-def headers(path: str, jti: str) -> dict[str, str]:
+def headers(path: str, jti: str, iss: str = ISS) -> dict[str, str]:
     """Return the headers of an authenticated call."""
-    return {"authorization": f"Bearer {token(path, jti)}", "content-type": "application/json"}
+    return {"authorization": f"Bearer {token(path, jti, iss)}", "content-type": "application/json"}
 
 
 def test_s2_and_s3_calls_need_a_token(production: Callable[..., TestClient], client: TestClient) -> None:
@@ -119,6 +120,19 @@ def test_rate_limit(make_client: Callable[..., TestClient]) -> None:
     assert int(service.get("/cds-services").headers["retry-after"]) > 0
 
 
+def test_rate_limit_per_issuer(production: Callable[..., TestClient]) -> None:
+    """An issuer's own rate holds for it alone, and refused tokens use up nobody's calls."""
+    service = production({"rate_per_minute": 2})
+    path = "/cds-services"
+
+    def status(jti: str, iss: str = ISS) -> int:
+        return int(service.get(path, headers=headers(path, jti, iss)).status_code)
+
+    assert [service.get(path, headers=headers("/elsewhere", f"bad{n}")).status_code for n in range(4)] == [401] * 4
+    assert [status(f"r{n}") for n in range(3)] == [200, 200, 429]
+    assert [status(f"o{n}", OTHER_ISS) for n in range(3)] == [200, 200, 429]
+
+
 def test_no_patient_data_in_logs_metrics_or_store(
     make_client: Callable[..., TestClient], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
@@ -145,7 +159,7 @@ def test_d14_trial_members_by_issuer(production: Callable[..., TestClient], clie
     call = ehr.codec.encode(ehr.request(client, PATIENT, SERVICE))
     path = f"/cds-services/{SERVICE}"
     answers = [
-        production(cds_hooks=version).post(path, content=call, headers=headers(path, version)).json()["cards"]
+        production({"cds_hooks": version}).post(path, content=call, headers=headers(path, version)).json()["cards"]
         for version in ("2.0", "3.0")
     ]
     found = [[suggestion for card in cards for suggestion in card.get("suggestions", ())] for cards in answers]
