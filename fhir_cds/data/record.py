@@ -190,6 +190,8 @@ def read_bundle(
 ) -> bundle.Held:
     """Return what a Bundle holds (see `bundle.read`), its resources normalised as by `normalised`."""
     held = bundle.read(document, where=where, systems=systems, bases=bases)
+    if not any("contained" in resource for resource in held.resources):
+        return held
     return replace(held, resources=tuple(_lifted(held.resources, where)))
 
 

@@ -164,3 +164,10 @@ def test_rewriting_several_is_rewriting_each() -> None:
         deep = {"x": deep}
     with pytest.raises(InputError, match=r"b: nested deeper"):
         rewriter.apply_all([plain, {"resourceType": "Flag", "x": deep}], ["a", "b"])
+
+
+@pytest.mark.parametrize("number", range(50))
+def test_stable_ids_are_uuids_of_version_5(number: int) -> None:
+    """The id is the UUIDv5 of the parts joined, as the standard library makes it."""
+    parts = ("plan", "Übersicht", f"Patient/{number}")
+    assert ids.stable_uuid(*parts) == str(uuid.uuid5(ids.NAMESPACE, "\x1f".join(parts)))
