@@ -175,6 +175,8 @@ def _reference(definition: Json, canonical: str) -> str:
 
 
 def _nested(session: Session, plan: Json, definition: Json, path: str) -> Applied | None:
+    if definition.get("url") in session.context.left_out:
+        return None
     canonical = plans.canonical(definition)
     if canonical in session.open_plans:
         ring = " -> ".join((*session.open_plans[session.open_plans.index(canonical) :], canonical))

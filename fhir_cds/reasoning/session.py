@@ -29,7 +29,8 @@ class Context:
     `encounter`, `practitioner` and `organization` are references (`Type/id`); `variables` are the other parameters of
     the call (userType, userLanguage, setting …) by name, visible to expressions as `%name`; `parameters` are CQL
     parameters by name; `selected` the ids of the actions a clinician chose, `documented` those of required actions left
-    out for a documented reason; `starts` ISO dates at which actions, by id, start.
+    out for a documented reason; `starts` ISO dates at which actions, by id, start; `left_out` the urls of plans
+    that are not applied where an action of another one names them.
     """
 
     encounter: str | None = None
@@ -45,6 +46,7 @@ class Context:
     intent: str = "proposal"
     merge_nested: bool = False
     collect_tasks: bool = False
+    left_out: frozenset[str] = frozenset()
 
     @property
     def given(self) -> Json:

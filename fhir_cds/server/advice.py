@@ -67,6 +67,7 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
         encounter=_reference("Encounter", context.get("encounterId")),
         practitioner=_practitioner(context.get("userId")),
         parameters={parameter_name(name): resources for name, resources in sent.items()},
+        left_out=offer.left_out,
     )
     session = begin(content.engine, record, now, asked)
     applied = tuple(with_visits(session, apply_in(session, plan)) for plan in offer.service.plans)

@@ -728,3 +728,13 @@ def test_activity_alone() -> None:
     assert (resource["resourceType"], resource["code"]["text"]) == ("ServiceRequest", "x")
     assert resource["requester"] == {"reference": "Practitioner/d"}
     assert resource["encounter"] == {"reference": "Encounter/e"}
+
+
+def test_plans_that_the_caller_leaves_out_are_not_applied() -> None:
+    """A plan left out is not looked at, and that is no fault; without that it is applied."""
+    outer = plan(action("x", definitionCanonical=f"{BASE}/PlanDefinition/b"), key="a")
+    inner = plan(action("y"), key="b")
+    without = run(outer, inner, context=Context(left_out=frozenset({f"{BASE}/PlanDefinition/b"})))
+    assert by_id(without)["x"].nested is None
+    assert without.issues == ()
+    assert by_id(run(outer, inner))["x"].nested is not None
