@@ -56,6 +56,10 @@ class Explained:
             return False
         return not self.answers or (difference.here, difference.there) in self.answers
 
+    def unused(self) -> list[str]:
+        """Return the patterns that fit none of the differences covered."""
+        return [p for p in self.defines if not any(fnmatchcase(found.define, p) for found in self.covered)]
+
 
 def read(path: Path) -> list[Explained]:
     """Return the explained differences of a TOML file: `[[explained]]` with reason, defines and, if it says, answers.
@@ -95,7 +99,7 @@ def between(ours: Answers, theirs: Answers) -> list[Difference]:
 def report(compared: int, differences: Sequence[Difference], explained: Iterable[Explained]) -> int:
     """Print the figure, how often each explained kind occurs, an example for each other define; return the exit code.
 
-    It is 1 when a difference is not explained, and when a kind that is listed does not occur any more.
+    It is 1 when a difference is not explained, and when a define that is listed does not differ any more.
     """
     kinds, open_ = list(explained), []
     for difference in differences:
@@ -107,7 +111,7 @@ def report(compared: int, differences: Sequence[Difference], explained: Iterable
     defines = Counter(difference.define for difference in open_)
     for difference in {difference.define: difference for difference in reversed(open_)}.values():
         print(f"  {defines[difference.define]} times {difference}")
-    stale = [kind for kind in kinds if not kind.covered]
-    for kind in stale:
-        print(f"  listed, but nothing differs so any more: {', '.join(kind.defines)}")
+    stale = [pattern for kind in kinds for pattern in kind.unused()]
+    for pattern in stale:
+        print(f"  listed, but it does not differ so any more: {pattern}")
     return 1 if open_ or stale else 0
