@@ -1,4 +1,4 @@
-"""An EHR written in Python, over real HTTP in production mode: it signs each call with RS384, and goes the whole way."""
+"""An EHR written in Python, over real HTTP in production mode: it signs each call with RS384."""
 
 import json
 import uuid
