@@ -24,7 +24,7 @@ Bases = dict[Path, tuple[dict[str, Any], ...]]
 OPEN_END: Final = "..."
 _NEEDED: Final = frozenset({"id", "title", "guideline", "now", "expect"})
 _KEYS: Final = _NEEDED | {"facts", "patient", "remove", "drafts", "parameters", "note"}
-_EXPECT: Final = frozenset({"outcome", "missing", "defines", "schedule", "outcomes"})
+_EXPECT: Final = frozenset({"outcome", "missing", "defines", "schedule", "outcomes", "schedules"})
 _VISIT: Final = frozenset({"number", "phase", "earliest", "latest", "status", "activities", "done"})
 _DATE_LENGTH: Final = len("2026-01-31")
 
@@ -38,13 +38,20 @@ class Verdicts:
 
 
 @dataclass(frozen=True, slots=True)
+class Visits:
+    """The visits that a plan's schedule must have; `open_end` says that more may follow."""
+
+    visits: tuple[Mapping[str, Any], ...]
+    open_end: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Expectation:
-    """All that a case expects; `open_end` says that more visits may follow those of `schedule`."""
+    """All that a case expects; outcomes and schedules by plan."""
 
     outcomes: Mapping[str, Verdicts]
     defines: Mapping[str, Any]
-    schedule: tuple[Mapping[str, Any], ...] | None
-    open_end: bool
+    schedules: Mapping[str, Visits]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,18 +185,23 @@ def _expectation(value: Any, plan: str | None, where: str) -> Expectation:
         if plan is None:
             raise InputError("a story names its plans: expect.outcomes", where=where)
         outcomes[plan] = _verdicts({key: value[key] for key in ("outcome", "missing") if key in value}, where)
-    schedule: list[Any] | None = value.get("schedule")
-    visits = [visit for visit in schedule or [] if visit != OPEN_END]
+    schedules = {str(name): _visits(entry, where) for name, entry in (value.get("schedules") or {}).items()}
+    if "schedule" in value:
+        if plan is None:
+            raise InputError("a story names its plans: expect.schedules", where=where)
+        schedules[plan] = _visits(value["schedule"], where)
+    return Expectation(outcomes, value.get("defines") or {}, schedules)
+
+
+def _visits(value: Any, where: str) -> Visits:
+    if not isinstance(value, list):
+        raise InputError("a schedule is a list of visits", where=where)
+    visits = [visit for visit in value if visit != OPEN_END]
     for visit in visits:
         if not isinstance(visit, Mapping):
             raise InputError("a visit is {earliest: …, latest: …, status: …}", where=where)
         _refuse(set(visit) - _VISIT, "unknown key in a visit", where)
-    return Expectation(
-        outcomes,
-        value.get("defines") or {},
-        None if schedule is None else tuple(visits),
-        open_end=OPEN_END in (schedule or [])[-1:],
-    )
+    return Visits(tuple(visits), open_end=OPEN_END in value[-1:])
 
 
 def _verdicts(value: Any, where: str) -> Verdicts:

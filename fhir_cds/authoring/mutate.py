@@ -146,7 +146,8 @@ def _parameters(logic: Logic) -> list[Name]:
 def needed(logic: Logic, plans: Mapping[str, Json], case: Case) -> frozenset[Name]:
     """Return every define that a case may evaluate: what its plans name and what it looks at itself."""
     ids = [*case.expect.outcomes, *([case.plan] if case.plan else [])]
-    start = [name for plan in ids for name in _own(plans[plan], schedule=case.expect.schedule is not None)]
+    schedules = case.expect.schedules
+    start = [name for plan in {*ids, *schedules} for name in _own(plans[plan], schedule=plan in schedules)]
     for text in case.expect.defines:
         library, dot, name = text.partition(".")
         owner = library_of(plans[case.plan]) if case.plan else ""

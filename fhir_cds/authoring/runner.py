@@ -63,7 +63,7 @@ def run(
     try:
         context = Context(parameters={**_parameters(engine, case), **parameters})
         session = begin(engine, known or record(engine, case), case.now, context)
-        differences = [*_outcomes(session, case, why), *_defines(session, case), *_schedule(session, case)]
+        differences = [*_outcomes(session, case, why), *_defines(session, case), *_schedules(session, case)]
     except FhirCdsError as error:
         differences = [f"{type(error).__name__}: {error}"]
     return Result(case, tuple(differences), "\n".join(why))
@@ -150,18 +150,18 @@ def _same_object(wanted: Any, got: Mapping[str, Any]) -> bool:
     return quantity is not None and same({name: quantity[name] for name in ("value", "unit")}, got)
 
 
-def _schedule(session: Session, case: Case) -> Iterator[str]:
-    expected = case.expect.schedule
-    if expected is None or case.plan is None:
-        return
-    found = schedules_in(session, apply_in(session, case.plan))
-    visits = [item for one in found for item in _visits(one)]
-    if len(visits) < len(expected) or (len(visits) > len(expected) and not case.expect.open_end):
-        yield f"schedule: expected {len(expected)} visits, got {len(visits)}"
-    for number, (wanted, got) in enumerate(zip(expected, visits, strict=False), start=1):
-        for key, value in wanted.items():
-            if not same(value, got.get(key)):
-                yield f"visit {number} {key}: expected {value}, got {got.get(key)}"
+def _schedules(session: Session, case: Case) -> Iterator[str]:
+    for plan, expected in case.expect.schedules.items():
+        where = "" if plan == case.plan else f"{plan} "
+        found = schedules_in(session, apply_in(session, plan))
+        visits = [item for one in found for item in _visits(one)]
+        wanted = expected.visits
+        if len(visits) < len(wanted) or (len(visits) > len(wanted) and not expected.open_end):
+            yield f"{where}schedule: expected {len(wanted)} visits, got {len(visits)}"
+        for number, (visit, got) in enumerate(zip(wanted, visits, strict=False), start=1):
+            for key, value in visit.items():
+                if not same(value, got.get(key)):
+                    yield f"{where}visit {number} {key}: expected {value}, got {got.get(key)}"
 
 
 def _visits(schedule: Schedule) -> list[dict[str, Any]]:
