@@ -57,17 +57,29 @@ _BUNDLE: Final = {
 }
 _ID: Final = {"type": "string", "pattern": f"^{ID.pattern}$"}
 _REFERENCE: Final = {"type": "string", "pattern": r"^[A-Z][A-Za-z]+/[A-Za-z0-9\-._]{1,64}$"}
+
+
+def _wrapped(name: str) -> dict[str, Any]:
+    """Return the schema of a resource that may stand in `{"resource": …}`, as older samples send it."""
+    reference = {"$ref": f"#/components/schemas/{name}"}
+    return {"anyOf": [reference, {"type": "object", "required": ["resource"], "properties": {"resource": reference}}]}
+
+
+def _listed(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a list for which one item may stand."""
+    return {"anyOf": [{"type": "array", "items": schema}, schema]}
+
+
 _CONTEXT: Final[Mapping[str, Any]] = MappingProxyType(
     {
-        "id": _ID,
         "reference": _REFERENCE,
-        "references": {"type": "array", "items": _REFERENCE},
-        "resource": {"$ref": "#/components/schemas/Resource"},
-        "resources": {"type": "array", "items": {"$ref": "#/components/schemas/Resource"}},
-        "bundle": {"$ref": "#/components/schemas/Bundle"},
+        "references": _listed(_REFERENCE),
+        "resource": _wrapped("Resource"),
+        "resources": _listed(_wrapped("Resource")),
+        "bundle": _wrapped("Bundle"),
     }
 )
-"""Kind of a context member → its schema (a user's depends on the types allowed)."""
+"""Kind of a context member → its schema, with what is tolerated (an id's and a user's depend on the types allowed)."""
 
 _SIMPLE: Final = frozenset(["boolean", "canonical", "code", "date", "dateTime", "Endpoint", "integer", "string", "uri"])
 """Types of parameters that fit into a query string (an Endpoint by its URL)."""
@@ -213,10 +225,14 @@ def _call(hook: str) -> dict[str, Any]:
 
 def _member(field: ContextField) -> dict[str, Any]:
     """Return the schema of one member of a context."""
+    types = f"({'|'.join(field.types)})/"
     if field.kind == "user":
-        return {"type": "string", "pattern": f"^({'|'.join(field.types)})/{ID.pattern}$"}
-    schema: dict[str, Any] = _CONTEXT[field.kind]
-    return schema
+        schema: dict[str, Any] = {"type": "string", "pattern": f"^{types}{ID.pattern}$"}
+    elif field.kind == "id":
+        schema = {"type": "string", "pattern": f"^({types})?{ID.pattern}$"}
+    else:
+        schema = _CONTEXT[field.kind]
+    return schema if field.required else {"anyOf": [schema, {"type": "null"}]}
 
 
 def _operation(name: str, summary: str, status: int, schema: str | None, *bodies: str) -> dict[str, Any]:
