@@ -65,7 +65,10 @@ def running() -> Iterator[str]:
 
 @contextlib.contextmanager
 def started(heap: str = "2g") -> Iterator[str]:
-    """Start an empty server, yield its FHIR base URL (`http://127.0.0.1:<port>/fhir`), end it."""
+    """Start an empty server, yield its FHIR base URL (`http://127.0.0.1:<port>/fhir`), end it.
+
+    It holds the other end of our pipe, so it ends with this process however that ends.
+    """
     class_path = build()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -73,8 +76,9 @@ def started(heap: str = "2g") -> Iterator[str]:
     base = f"http://127.0.0.1:{port}/fhir"
     options = [f"-Xmx{heap}", "-Duser.timezone=UTC"]
     command = ["java", *options, "-cp", class_path, MAIN, "--server.address=127.0.0.1", f"--server.port={port}"]
+    command.append("--until-input-ends")
     with tempfile.NamedTemporaryFile("w+", suffix=".log") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT)
         try:
             _wait(process, f"{base}/metadata", Path(log.name))
             yield base
@@ -85,6 +89,8 @@ def started(heap: str = "2g") -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            if process.stdin:
+                process.stdin.close()
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

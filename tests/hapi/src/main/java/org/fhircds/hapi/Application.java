@@ -6,6 +6,9 @@ import ca.uhn.fhir.jpa.subscription.channel.config.SubscriptionChannelConfig;
 import ca.uhn.fhir.jpa.subscription.match.config.SubscriptionProcessorConfig;
 import ca.uhn.fhir.jpa.subscription.submit.config.SubscriptionSubmitterConfig;
 import ca.uhn.fhir.rest.server.RestfulServer;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.util.List;
 import org.springframework.beans.factory.config.AutowireCapableBeanFactory;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.SpringBootApplication;
@@ -36,7 +39,26 @@ import org.springframework.context.annotation.Import;
 public class Application {
 
   public static void main(String[] arguments) {
+    if (List.of(arguments).contains("--until-input-ends")) {
+      endWithInput();
+    }
     SpringApplication.run(Application.class, arguments);
+  }
+
+  /** Ends the server when whoever started it is gone, killed or not: its end of the pipe closes then. */
+  private static void endWithInput() {
+    var watch =
+        new Thread(
+            () -> {
+              try {
+                System.in.transferTo(OutputStream.nullOutputStream());
+              } catch (IOException error) {
+                // the pipe is broken: the same
+              }
+              Runtime.getRuntime().halt(0);
+            });
+    watch.setDaemon(true);
+    watch.start();
   }
 
   /** Serves the FHIR API under /fhir. */
