@@ -13,8 +13,8 @@ from itertools import product
 from typing import Any, Final
 
 from fhir_cds.authoring import parity
-from fhir_cds.authoring.publish import TAG_SYSTEM, Change, Step, name_of, publish
-from fhir_cds.authoring.remote import Remote
+from fhir_cds.authoring.publish import TAG_SYSTEM, Change, Step, name_of, publish, tagged
+from fhir_cds.authoring.remote import Answer, Remote, operations
 from fhir_cds.data.record import PatientRecord, from_resources
 from fhir_cds.errors import FhirCdsError, FhirServerError
 from fhir_cds.fhir import bundle
@@ -121,7 +121,7 @@ class Check:
         findings = [Finding("capability", release.startswith(RELEASE), f"{name}, FHIR {release}")]
         if not findings[0].ok:
             return findings
-        offered = sorted(_operations(answer.body))
+        offered = sorted(operations(answer.body))
         has = any(operation.endswith(f"${OPERATION}") for operation in offered)
         text = "PlanDefinition/$apply is listed" if has else "PlanDefinition/$apply is not listed"
         findings.append(Finding("clinical reasoning", has, text, tuple(offered)))
@@ -140,7 +140,7 @@ class Check:
     def _own(self, sample: Sample) -> Sample:
         """Return a sample under ids and with the tag of this run."""
         named = parity.renamed(sample.resources, f"check-{self.run}-")
-        return Sample(sample.name, tuple(_tagged(item, self.tags) for item in named))
+        return Sample(sample.name, tuple(tagged(item, self.tags) for item in named))
 
     async def leftovers(self) -> Finding:
         """Delete what earlier runs that were cut short have left behind."""
@@ -154,7 +154,7 @@ class Check:
         looked = await publish(self.remote, self.engine.registry, dry_run=True, tell=self._step)
         others = tuple(f"{name_of(s.resource)}: {s.detail}" for s in looked if s.change is Change.UPDATED)
         refused = tuple(f"{name_of(s.resource)}: {s.detail}" for s in looked if s.change is Change.REFUSED)
-        new = [_tagged(s.resource, self.tags) for s in looked if s.change is Change.CREATED]
+        new = [tagged(s.resource, self.tags) for s in looked if s.change is Change.CREATED]
         steps = await publish(self.remote, new, tell=self._step)
         refused += tuple(
             f"{name_of(s.resource)}: {s.detail}" for s in steps if s.change in {Change.REFUSED, Change.HELD_BACK}
@@ -238,7 +238,7 @@ class Check:
                     refused[kind] = error.message
                     continue
                 for item in found:
-                    answer = await self.remote.call("DELETE", name_of(item))
+                    answer = await self._delete(item)
                     deleted += answer.ok
                     if not answer.ok:
                         refused[name_of(item)] = answer.why
@@ -248,6 +248,16 @@ class Check:
         text = f"{counted(deleted, 'resource')} deleted" if deleted else "nothing to delete"
         left = f", {len(refused)} refused: delete what carries the tag {query['_tag']}" if refused else ""
         return Finding(name, not refused, text + left, details)
+
+    async def _delete(self, item: Mapping[str, Any]) -> Answer:
+        """Delete a resource; content loses its tags first, so that what is published there later does not get them."""
+        ours = any(item["resourceType"] == resource["resourceType"] for resource in self.engine.registry)
+        if ours:
+            await self.remote.retag("meta-delete", item, TAG_SYSTEM)
+        answer = await self.remote.call("DELETE", name_of(item))
+        if ours and not answer.ok:
+            await self.remote.retag("meta-add", item, TAG_SYSTEM)
+        return answer
 
     def _kinds(self) -> list[str]:
         """Return the types that may carry our tag, those that refer to others first."""
@@ -305,16 +315,3 @@ def _definitions(actions: Iterable[Mapping[str, Any]]) -> Iterable[str]:
         if "definitionCanonical" in action:
             yield action["definitionCanonical"]
         yield from _definitions(action.get("action", ()))
-
-
-def _operations(statement: Mapping[str, Any]) -> Iterable[str]:
-    for rest in statement.get("rest", ()):
-        for resource in rest.get("resource", ()):
-            if resource.get("type") in {"PlanDefinition", "ActivityDefinition", "Library", "ValueSet"}:
-                for operation in resource.get("operation", ()):
-                    yield f"{resource['type']}/${operation.get('name')}"
-
-
-def _tagged(resource: Mapping[str, Any], tags: Sequence[Mapping[str, str]]) -> Resource:
-    meta = resource.get("meta", {})
-    return {**resource, "meta": {**meta, "tag": [*meta.get("tag", ()), *tags]}}

@@ -250,3 +250,9 @@ def _compared(resource: Json) -> dict[str, Any]:
     meta = {name: value for name, value in meta.items() if value}
     kept = {name: value for name, value in resource.items() if name not in {"id", "meta"}}
     return {**kept, "meta": meta} if meta else kept
+
+
+def tagged(resource: Json, tags: Sequence[Json]) -> dict[str, Any]:
+    """Return a resource with more tags."""
+    meta = resource.get("meta", {})
+    return {**resource, "meta": {**meta, "tag": [*meta.get("tag", ()), *tags]}}

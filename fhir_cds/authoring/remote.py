@@ -7,7 +7,7 @@ with `fhir_cds.data.client`, which shows none.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -123,6 +123,16 @@ class Remote:
                 raise FhirServerError("a next link leads away from the server", where=f"{self.base}/{kind}")
             answer = await self.call("GET", link.removeprefix(self.base).lstrip("/"))
 
+    async def retag(self, operation: str, item: Mapping[str, Any], system: str) -> Answer:
+        """Take the tags of a system off a resource (`meta-delete`) or put them back (`meta-add`); R4 operations.
+
+        Some servers keep tags over a deletion, and give them to what is stored there next.
+        """
+        tags = [tag for tag in item.get("meta", {}).get("tag", ()) if tag.get("system") == system]
+        meta = {"name": "meta", "valueMeta": {"tag": tags}}
+        place = f"{item['resourceType']}/{item['id']}"
+        return await self.call("POST", f"{place}/${operation}", {"resourceType": "Parameters", "parameter": [meta]})
+
 
 @asynccontextmanager
 async def connect(url: str, token: str | None = None, seconds: float = 120.0) -> AsyncIterator[Remote]:
@@ -149,3 +159,12 @@ def _decoded(data: bytes) -> Any:
         return codec.decode(data) if data else None
     except InputError:
         return None
+
+
+def operations(statement: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the operations on definitions that a CapabilityStatement lists, as `Type/$name`."""
+    for rest in statement.get("rest", ()):
+        for resource in rest.get("resource", ()):
+            if resource.get("type") in {"PlanDefinition", "ActivityDefinition", "Library", "ValueSet"}:
+                for operation in resource.get("operation", ()):
+                    yield f"{resource['type']}/${operation.get('name')}"

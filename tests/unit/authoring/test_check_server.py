@@ -9,7 +9,7 @@ import pytest
 
 from fhir_cds.authoring.check_server import STAGES, Check, Finding, Sample
 from fhir_cds.authoring.publish import TAG_SYSTEM
-from fhir_cds.authoring.remote import Answer
+from fhir_cds.authoring.remote import Answer, Remote
 from fhir_cds.data.record import from_resources
 from fhir_cds.errors import FhirServerError
 from fhir_cds.reasoning import assemble
@@ -43,14 +43,20 @@ FEVER = Sample(
 
 
 class Memory:
-    """A FHIR server that keeps what it is given and applies plans as we do; `fault` may answer in its place."""
+    """A FHIR server that keeps what it is given and applies plans as we do; `fault` may answer in its place.
+
+    As HAPI does, it keeps the tags of a place over updates and deletions, until they are taken off.
+    """
 
     def __init__(self, content: Loaded) -> None:
         self.base = BASE
         self.content = content
         self.held: dict[str, dict[str, Any]] = {}
+        self.tags: dict[str, list[dict[str, str]]] = {}
         self.calls: list[str] = []
         self.fault: Callable[[str, str], Answer | None] = lambda method, path: None
+
+    retag = Remote.retag
 
     async def find(self, kind: str, **query: str) -> list[dict[str, Any]]:
         """Return what a search by tag, url or name finds."""
@@ -72,10 +78,21 @@ class Memory:
             return Answer(200, self._applied(path.split("/")[1]), {"Date": "Sat, 31 Jan 2026 09:00:00 GMT"})
         if method == "GET":
             return Answer(200 if path in self.held else 404, self.held.get(path))
+        place, _, operation = path.partition("/$")
+        if operation:
+            tags = body["parameter"][0]["valueMeta"]["tag"]
+            kept = [tag for tag in self.tags.get(place, []) if tag not in tags]
+            self._keep(place, self.held[place], kept + tags * (operation == "meta-add"))
+            return Answer(200, None)
         entries = [(entry["request"]["url"], entry["resource"]) for entry in body["entry"]] if not path else []
         for place, resource in entries or [(f"{body['resourceType']}/{body['id']}", body)]:
-            self.held[place] = resource
+            new = [tag for tag in resource.get("meta", {}).get("tag", ()) if tag not in self.tags.get(place, [])]
+            self._keep(place, resource, self.tags.get(place, []) + new)
         return Answer(200, body)
+
+    def _keep(self, place: str, resource: Mapping[str, Any], tags: list[dict[str, str]]) -> None:
+        self.tags[place] = tags
+        self.held[place] = {**resource, "meta": {**resource.get("meta", {}), "tag": tags}}
 
     def _faulty(self, method: str, path: str) -> Answer | None:
         self.calls.append(f"{method} {path}")
@@ -134,13 +151,21 @@ async def test_all_that_is_written_is_tagged(server: Memory) -> None:
     seen: dict[str, dict[str, Any]] = {}
 
     def keep(method: str, path: str) -> None:
-        seen.update(server.held)
+        seen.update({place: item for place, item in server.held.items() if place not in seen})
 
     server.fault = keep
     await checked(server)
     assert {item["resourceType"] for item in seen.values()} >= {"Patient", "Observation", "PlanDefinition", "Library"}
     for item in seen.values():
         assert {"system": TAG_SYSTEM, "code": "check"} in item["meta"]["tag"]
+
+
+async def test_what_is_published_after_a_check_is_no_leftover(server: Memory) -> None:
+    """A server that keeps tags over a deletion must not give ours to content that is published there later."""
+    await checked(server)
+    plan = server.content.engine.plan("toy-1")
+    await server.call("PUT", "PlanDefinition/toy-1", plan)
+    assert [tag for tag in server.held["PlanDefinition/toy-1"]["meta"]["tag"] if tag["system"] == TAG_SYSTEM] == []
 
 
 async def test_no_write_access(server: Memory) -> None:
@@ -214,3 +239,4 @@ async def test_a_refused_delete_is_told(server: Memory) -> None:
     found = await checked(server)
     assert found["clean-up"].ok is False
     assert any("no delete" in text for text in found["clean-up"].details)
+    assert {"system": TAG_SYSTEM, "code": "run1"} in server.held["PlanDefinition/toy-1"]["meta"]["tag"]
