@@ -94,7 +94,7 @@ def _card(decision: Decision, projection: Projection) -> Card:
 def _rest(found: Sequence[Decision], projection: Projection) -> Card:
     """Return the one card that holds what is beyond the limit, so that nothing is lost."""
     first = found[0]
-    choices = [choice for decision in found for choice in _suggestions(decision, projection)]
+    choices = suggestions.each_once(choice for decision in found for choice in _suggestions(decision, projection))
     return Card(
         uuid=_rest_uuid(found, projection),
         summary=markdown.fit(words.MORE_SUMMARY.format(count=len(found)), SUMMARY_LIMIT),
@@ -169,7 +169,7 @@ def _suggestions(decision: Decision, projection: Projection) -> list[Suggestion]
             created = list(suggestions.resources(item.action)) if item.plan.get("url") not in covered else []
             if created:
                 chosen += _orders(item, created, seed, trial=projection.trial)
-    return chosen or _asks(decision, projection)
+    return suggestions.each_once(chosen) or _asks(decision, projection)
 
 
 def _asks(decision: Decision, projection: Projection) -> list[Suggestion]:

@@ -30,6 +30,7 @@ SELECTION: Final[Mapping[str, SelectionBehavior]] = MappingProxyType(
 """PlanDefinition selection behaviour → card; `all` and `all-or-none` also make one suggestion of all their actions."""
 
 JOINED: Final = frozenset({"all", "all-or-none"})
+_NOT_WHAT_IS_ORDERED: Final = frozenset({"id", "priority"})
 _ORDER: Final = ("ServiceRequest", "MedicationRequest", "Task", "Appointment", "Goal", "RequestGroup", "CarePlan")
 
 
@@ -64,6 +65,21 @@ def suggestion(
             for resource in transaction(created, seed)
         ),
     )
+
+
+def each_once(offered: Iterable[Suggestion]) -> list[Suggestion]:
+    """Return the suggestions without those that order again what an earlier one orders (ids and priority apart)."""
+    kept: list[Suggestion] = []
+    known: list[list[dict[str, Any]]] = []
+    for choice in offered:
+        ordered = [
+            {name: value for name, value in (action.resource or {}).items() if name not in _NOT_WHAT_IS_ORDERED}
+            for action in choice.actions or ()
+        ]
+        if ordered not in known:
+            known.append(ordered)
+            kept.append(choice)
+    return kept
 
 
 def transaction(created: Sequence[Json], seed: str) -> list[dict[str, Any]]:

@@ -207,9 +207,34 @@ def test_order_is_urgency_then_strength() -> None:
     ]
 
 
+def test_one_order_is_offered_once_on_a_card() -> None:
+    """Two recommendations that ask for the same give one suggestion, the more urgent; a different order stays."""
+    other = {**ORDER, "id": "other", "code": {"text": "MRI"}}
+    made = cards(
+        b.group(
+            b.strategy(),
+            b.leaf(b.rule("1"), b.YES, resource={**ORDER, "priority": "routine"}),
+            b.leaf(b.rule("2", priority="urgent"), b.YES, resource={**ORDER, "id": "again", "priority": "urgent"}),
+            b.leaf(b.rule("3"), b.YES, resource=other),
+        )
+    )
+    offered = [action.resource for choice in made[0].suggestions or () for action in choice.actions or ()]
+    assert offered == [{**ORDER, "id": "again", "priority": "urgent"}, other]
+
+
+def test_one_order_is_offered_once_beyond_the_limit() -> None:
+    """The card that several questions share offers the same order once."""
+    applied = [b.group(b.strategy(f"s{n}"), b.leaf(b.rule(str(n)), b.YES, resource=ORDER)) for n in range(LIMIT + 2)]
+    made = cards(*applied)
+    assert [len(card.suggestions or ()) for card in made] == [1] * LIMIT
+
+
 def test_at_most_seven_and_nothing_lost() -> None:
     """Beyond seven the last card holds the rest."""
-    applied = [b.group(b.strategy(f"s{n}"), b.leaf(b.rule(str(n)), b.YES, resource=ORDER)) for n in range(9)]
+    applied = [
+        b.group(b.strategy(f"s{n}"), b.leaf(b.rule(str(n)), b.YES, resource={**ORDER, "code": {"text": f"CT {n}"}}))
+        for n in range(9)
+    ]
     made = cards(*applied)
     assert sum(len(card.suggestions or ()) for card in made) == 9
     behind = recommendations_of(chosen(applied, PROJECTION), PROJECTION)
