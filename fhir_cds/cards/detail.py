@@ -7,7 +7,7 @@ from typing import Final
 
 from fhir_cds.cards import markdown, words
 from fhir_cds.cards.decisions import Decision, Item
-from fhir_cds.cards.facts import Facts
+from fhir_cds.cards.facts import Facts, Row
 from fhir_cds.cards.visits import OPEN, window
 from fhir_cds.reasoning.outcome import Json, Reason, Visit
 
@@ -16,24 +16,29 @@ _VISITS_SHOWN: Final = 8
 
 def detail(decision: Decision, facts: Facts, gaps: Iterable[str], summary: str) -> str:
     """Return the body of the card: the leading guideline, where guidelines differ, then those that joined it."""
+    above: set[Row] = set()
     parts = [
-        *_part(decision, facts, summary),
+        *_part(decision, facts, summary, above),
         (words.DIFFER, _differences(decision)),
-        *((markdown.escape(one.title), _sections(_part(one, facts, summary))) for one in decision.joined),
+        *((markdown.escape(one.title), _sections(_part(one, facts, summary, above))) for one in decision.joined),
         (words.INCOMPLETE, markdown.bullets(markdown.escape(gap) for gap in gaps)),
     ]
     return _sections(parts)
 
 
-def _part(decision: Decision, facts: Facts, summary: str) -> list[tuple[str, str]]:
-    """Return the sections of one guideline: what applies, the schedule, why, what is missing, is open, failed."""
+def _part(decision: Decision, facts: Facts, summary: str, above: set[Row]) -> list[tuple[str, str]]:
+    """Return the sections of one guideline: what applies, the schedule, why, what is missing, is open, failed.
+
+    A fact stands once on a card: those in `above` are left out, and what is shown here is added to them.
+    """
+    why = words.WHY_TOO if above else words.WHY
     return [
         ("", "\n\n".join(_statement(item, titled=item.title != summary) for item in decision.applicable)),
         (words.SCHEDULE, _schedule(decision.visits)),
-        (words.WHY, _grounds(facts, decision.applicable)),
+        (why, _grounds(facts, decision.applicable, above)),
         (words.MISSING, _missing_table(decision.unknown, facts)),
         ("", "\n\n".join(_statement(item) for item in decision.unknown) if not decision.applicable else ""),
-        (words.MET, _grounds(facts, decision.unknown) if not decision.applicable else ""),
+        (words.MET, _grounds(facts, decision.unknown, above) if not decision.applicable else ""),
         (words.OPEN, markdown.bullets(_line(item) for item in decision.open_questions)),
         (words.BACKGROUND, markdown.bullets(_line(item) for item in decision.background)),
         (words.EVIDENCE, markdown.bullets(_figures((*decision.applicable, *decision.background)))),
@@ -86,12 +91,12 @@ def _line(item: Item) -> str:
     return f"{markdown.escape(item.text or item.title)} — {item.evidence.line}"
 
 
-def _grounds(facts: Facts, items: Iterable[Item]) -> str:
+def _grounds(facts: Facts, items: Iterable[Item], above: set[Row]) -> str:
     """Return the facts behind recommendations, each on as few lines as the reader's window allows; "" without any."""
     named: Iterable[Reason] = (reason for item in items for reason in item.action.outcome.facts)
-    return markdown.bullets(
-        f"{name} — {' · '.join(dict.fromkeys(filter(None, rest)))}" for name, *rest in facts.rows(named)
-    )
+    rows = [row for row in facts.rows(named) if row not in above]
+    above.update(rows)
+    return markdown.bullets(f"{name} — {' · '.join(dict.fromkeys(filter(None, rest)))}" for name, *rest in rows)
 
 
 def missing(unknown: Iterable[Item]) -> list[tuple[str, list[str]]]:

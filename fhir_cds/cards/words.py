@@ -9,6 +9,7 @@ from typing import Final
 from fhir_cds.reasoning.outcome import Verdict
 
 WHY: Final = "Why"
+WHY_TOO: Final = "Why, besides the facts above"
 MET: Final = "Met so far"
 MISSING: Final = "What is missing"
 OPEN: Final = "Open questions (no consensus, not advice)"

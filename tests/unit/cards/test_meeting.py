@@ -8,7 +8,7 @@ import pytest
 
 from fhir_cds.cards.cards import Projection, cards_from, chosen, recommendations_of
 from fhir_cds.cards.messages import Card
-from fhir_cds.reasoning.outcome import Applied, Outcome
+from fhir_cds.reasoning.outcome import Applied, Outcome, Verdict
 
 sys.path.insert(0, str(Path(__file__).parent))
 import card_builders as b
@@ -63,6 +63,15 @@ def test_one_topic_one_card() -> None:
     made = cards(first, second, other)
     assert [card.summary for card in made] == ["Do one-1 (+1 more)", "Do one-3"]
     assert body(made[0]).index("Says one-1") < body(made[0]).index("**Question b**") < body(made[0]).index("Says two-2")
+
+
+def test_a_fact_stands_once_on_a_card() -> None:
+    """What stands above is not repeated for the guideline that joined; what only that one rests on is added."""
+    more = Outcome(Verdict.APPLICABLE, because=(*b.YES.because, b.reason("sts_diagnosis", True)))
+    first = b.group(question("a", "x"), b.leaf(rule("one", "1"), b.YES))
+    (card,) = cards(first, b.group(question("b", "x"), b.leaf(rule("two", "2"), more)))
+    assert body(card).count("Metastasis count — 3") == 1
+    assert "**Why, besides the facts above**\n\n- Sts diagnosis — yes" in body(card)
 
 
 def test_feedback_counts_the_recommendations_of_both() -> None:
