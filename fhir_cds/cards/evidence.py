@@ -54,13 +54,17 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A relation to other recommendations: its entry's id, how they relate, the others as `source:number`, texts."""
+    """A relation to other recommendations: its entry's id, how they relate, the others as `source:number`, texts.
+
+    `unless` are recommendations (`source:number`) of which any that applies means that nothing differs for the patient.
+    """
 
     id: str
     code: str
     others: tuple[str, ...]
     text: str
     resolution: str | None
+    unless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +170,13 @@ def _relations(plan: Json) -> Iterator[Relation]:
             value = next((content for name, content in part.items() if name.startswith("value")), "")
             parts.setdefault(str(part.get("url")), []).append(str(value))
         first = {name: values[0] for name, values in parts.items()}
-        others = tuple(parts.get("with", ()))
         yield Relation(
-            first.get("id", ""), first.get("relation", ""), others, first.get("text", ""), first.get("resolution")
+            id=first.get("id", ""),
+            code=first.get("relation", ""),
+            others=tuple(parts.get("with", ())),
+            text=first.get("text", ""),
+            resolution=first.get("resolution"),
+            unless=tuple(parts.get("unless", ())),
         )
 
 

@@ -3,7 +3,7 @@
 Strategies of several guidelines that carry the same decision topic answer the same question: the one that the service
 names first leads, the others join it. Recommendations declare in the extension `recommendation-relation` how they
 relate; a difference is shown when recommendations of at least two sources in it apply (of one source, where the
-relation is within that source).
+relation is within that source), unless one applies that settles it for this patient.
 """
 
 from __future__ import annotations
@@ -52,12 +52,13 @@ def shown(joined: Sequence[Decision]) -> list[Decision]:
 def with_differences(chosen: Sequence[Decision]) -> tuple[Decision, ...]:
     """Return the decisions of one call, each with the differences it shows: a difference stands on one card only.
 
-    That is the card with most of the recommendations concerned, the first one among equals.
+    That is the card with most of the recommendations concerned, the first one among equals. A recommendation of several
+    actions is named by the first of them that applies.
     """
     places = {
         _key(item): (number, item)
         for number, decision in reversed(list(enumerate(chosen)))
-        for item in decision.every_item
+        for item in reversed(decision.every_item)
         if item.verdict is Verdict.APPLICABLE and item.evidence.display != SUPPRESSED
     }
     placed: dict[int, list[Difference]] = {}
@@ -77,7 +78,7 @@ def _differences(places: Mapping[str, tuple[int, Item]]) -> Iterator[tuple[Diffe
     declared: dict[tuple[str, str], list[tuple[str, Relation]]] = {}
     for key, (_, item) in sorted(places.items()):
         for relation in item.evidence.relations:
-            if relation.code in _DIFFERENT:
+            if relation.code in _DIFFERENT and places.keys().isdisjoint(relation.unless):
                 declared.setdefault((relation.id, relation.code), []).append((key, relation))
     for _, found in sorted(declared.items()):
         across = len({_source(end) for key, relation in found for end in (key, *relation.others)}) > 1

@@ -132,6 +132,29 @@ def test_a_suppressed_recommendation_is_no_side() -> None:
     assert "C1" not in "".join(body(card) for card in cards(first, second))
 
 
+@pytest.mark.parametrize(("outcome", "said"), [(b.YES, False), (b.NO, True), (b.unknown("x"), True)])
+def test_no_difference_that_is_settled_for_the_patient(outcome: Outcome, said: bool) -> None:
+    """A criterion that is met settles what two guidelines would have asked of it: nothing differs then."""
+    criterion = rule("two", "2a", ("C1", "differs", "one:1"))
+    asks = rule("two", "2", ("C1", "differs", "one:1"))
+    for plan in (asks, criterion):
+        plan["extension"][-1]["extension"].append({"url": "unless", "valueString": "two:2a"})
+    first = b.group(question("a"), b.leaf(rule("one", "1"), b.YES))
+    second = b.group(question("b"), b.leaf(asks, b.YES), b.leaf(criterion, outcome))
+    assert ("C1" in "".join(body(card) for card in cards(first, second))) is said
+
+
+def test_a_side_is_named_by_its_first_action() -> None:
+    """A note of a recommendation does not stand for it among the sides of a difference."""
+    note = rule("two", "2", ("C1", "differs", "one:1"), display="background")
+    note["action"][0] |= {"title": "A note beside", "description": "A note beside"}
+    first = b.group(question("a"), b.leaf(rule("one", "1"), b.YES))
+    second = b.group(question("b"), b.leaf(rule("two", "2", ("C1", "differs", "one:1")), b.YES), b.leaf(note, b.YES))
+    text = "".join(body(card) for card in cards(first, second))
+    assert "- two, 2: Says two-2 —" in text
+    assert "- two, 2: A note beside" not in text
+
+
 def test_context_stands_on_the_first_card() -> None:
     """Background that stands beside every decision is on the first card, and makes no card."""
     beside = b.group(question("s", "context"), b.leaf(rule("two", "scope", display="background"), b.YES))
