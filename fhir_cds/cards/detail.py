@@ -33,11 +33,14 @@ def _part(decision: Decision, facts: Facts, summary: str, above: set[Row]) -> li
     """
     why = words.WHY_TOO if above else words.WHY
     return [
-        ("", "\n\n".join(_statement(item, titled=item.title != summary) for item in decision.applicable)),
+        (
+            "",
+            "\n\n".join(_statement(item, item.title if item.title != summary else "") for item in decision.applicable),
+        ),
         (words.SCHEDULE, _schedule(decision.visits)),
         (why, _grounds(facts, decision.applicable, above)),
         (words.MISSING, _missing_table(decision.unknown, facts)),
-        ("", "\n\n".join(_statement(item) for item in decision.unknown) if not decision.applicable else ""),
+        ("", "\n\n".join(map(_undecided, decision.unknown)) if not decision.applicable else ""),
         (words.MET, _grounds(facts, decision.unknown, above) if not decision.applicable else ""),
         (words.OPEN, markdown.bullets(_line(item) for item in decision.open_questions)),
         (words.BACKGROUND, markdown.bullets(_line(item) for item in decision.background)),
@@ -74,9 +77,14 @@ def _said(item: Item, *, in_full: bool) -> str:
     return f"{markdown.escape(item.text if in_full and item.text else item.title)} — {markdown.escape(graded)}"
 
 
-def _statement(item: Item, *, titled: bool = True) -> str:
-    """Return a recommendation: title (unless it is the card's summary), what it says, grade, vote and citation."""
-    lines = [f"**{markdown.escape(item.title)}**"] if titled else []
+def _undecided(item: Item) -> str:
+    """Return a recommendation that cannot be decided yet, so that its title does not read as if it applied."""
+    return _statement(item, words.UNDECIDED.format(text=item.title))
+
+
+def _statement(item: Item, title: str) -> str:
+    """Return a recommendation under a title ("": none): what it says, grade, vote and citation."""
+    lines = [f"**{markdown.escape(title)}**"] if title else []
     lines += [markdown.escape(item.text)] if item.text and item.text != item.title else []
     return "\n\n".join([*lines, item.evidence.line])
 

@@ -99,6 +99,8 @@ def test_unknown_names_what_is_missing() -> None:
     text = detail(made[0])
     assert made[0].summary == "Question s: cannot be decided yet, 2 missing"
     assert text.index("| Number of lesions | 1, 2 |") < text.index("| zeta | 1 |")
+    assert "**Not decided yet: Do 1**" in text
+    assert "**Do 1**" not in text
     assert "**Met so far**" in text
     assert made[0].suggestions is None
 
