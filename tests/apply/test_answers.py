@@ -345,7 +345,7 @@ ROWS = [
     Row(
         "hpb_evaluation",
         [("hpb_evaluation.on", "2026-01-20")],
-        S + "Resectability Judged By A Liver Surgeon",
+        S + "Resectability Known To Be Judged By A Liver Surgeon",
         False,
         True,
         "metachronous",
