@@ -56,7 +56,11 @@ def test_at_most_seven_cards(content: Loaded, path: Path) -> None:
         (
             "clear-cell-sarcoma-synchronous",
             "8.2 leads as the voted source.",
-            ("Ibero-American consensus 2025, 8.2", "Clear Cell Sarcoma Foundation, K6"),
+            (
+                "Ibero-American consensus 2025, 8.2",
+                "Clear Cell Sarcoma Foundation, K2",
+                "Clear Cell Sarcoma Foundation, K6",
+            ),
         ),
         (
             "tarpswg-stable-four-months",
@@ -73,6 +77,25 @@ def test_at_most_seven_cards(content: Loaded, path: Path) -> None:
 def test_both_sides_on_one_card(content: Loaded, name: str, point: str, sides: tuple[str, ...]) -> None:
     """One card gives the point of difference and both recommendations, with grade and year."""
     assert len(with_text(answer(content, story(name), ADVICE), point, *(f"- {side}: " for side in sides))) == 1
+
+
+def test_clear_cell_sarcoma_that_is_synchronous(content: Loaded) -> None:
+    """Beside systemic treatment first: surgery when feasible, the disciplines of the board, the sarcoma network."""
+    found = answer(content, story("clear-cell-sarcoma-synchronous"), ADVICE)
+    names = [f"Clear Cell Sarcoma Foundation, K{number}" for number in (2, 5, 6, 10)]
+    (preferred,) = with_text(found, "consensus 2025, 8.2")
+    assert with_text(found, *(f"not graded · {name}\n" for name in names)) == [preferred]
+
+
+def test_what_precedes_an_ordered_operation_comes_first(content: Loaded) -> None:
+    """An operation ordered without board and without remnant: these are the first cards, and warnings."""
+    found = answer(content, story("major-hepatectomy-ordered"), ADVICE)
+    assert [card.indicator for card in found] == ["warning", "warning", *["info"] * (len(found) - 2)]
+    assert with_text(found, "consensus 2025, 5.1", "consensus 2025, 5.2") == [found[0]]
+    assert with_text(found, "consensus 2025, 7.1", "consensus 2025, 7.2") == [found[1]]
+    assert [choice.label for choice in found[0].suggestions or ()].count(
+        "Multidisciplinary sarcoma tumour board discussion"
+    ) == 1
 
 
 def test_inside_one_guideline_and_outside_another(content: Loaded) -> None:
