@@ -19,7 +19,8 @@ from fhir_cds.cards.visits import pressing, window
 from fhir_cds.fhir import ids
 from fhir_cds.reasoning.outcome import Applied, Json, Verdict
 
-LIMIT: Final = 7
+LIMIT: Final = 6
+"""The most cards of one call: with the card of the follow-up service, called beside it, a patient gets seven."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,8 +231,8 @@ def test_one_order_is_offered_once_beyond_the_limit() -> None:
     assert [len(card.suggestions or ()) for card in made] == [1] * LIMIT
 
 
-def test_at_most_seven_and_nothing_lost() -> None:
-    """Beyond seven the last card holds the rest."""
+def test_at_most_the_limit_and_nothing_lost() -> None:
+    """Beyond the limit the last card holds the rest."""
     applied = [
         b.group(b.strategy(f"s{n}"), b.leaf(b.rule(str(n)), b.YES, resource={**ORDER, "code": {"text": f"CT {n}"}}))
         for n in range(9)
@@ -243,13 +243,13 @@ def test_at_most_seven_and_nothing_lost() -> None:
     assert {card.uuid for card in made} == behind.keys()
     assert sum(len(numbers) for numbers in behind.values()) == 9
     assert len(made) == LIMIT
-    assert made[-1].summary == "3 further topics"
+    assert made[-1].summary == "4 further topics"
     everything = "\n".join(detail(card) for card in made)
     assert all(f"Says {n}" in everything for n in range(9))
 
 
-def test_seven_stay_seven() -> None:
-    """Exactly seven decisions give seven cards of their own."""
+def test_the_limit_stays_itself() -> None:
+    """Exactly as many decisions as the limit give that many cards of their own."""
     applied = [b.group(b.strategy(f"s{n}"), b.leaf(b.rule(str(n)), b.YES)) for n in range(LIMIT)]
     assert [card.summary for card in cards(*applied)] == [f"Do {n}" for n in range(LIMIT)]
 
