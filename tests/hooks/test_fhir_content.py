@@ -158,6 +158,9 @@ def test_operation_definitions(http: requests.Session, base: str) -> None:
         ("Library", "type=other-system|logic-library", 0),
         ("OperationDefinition", "name=PlandefinitionApply", 1),
         ("Questionnaire", "status=active", 1),
+        ("PlanDefinition", f"_id={PLAN}&context=http://snomed.info/sct|424952003", 1),
+        ("PlanDefinition", f"_id={PLAN}&context=http://snomed.info/sct|307219002", 0),
+        ("PlanDefinition", "_id=tarpswg2018-pathway&context=307219002&context-type=focus", 1),
     ],
 )
 def test_search(http: requests.Session, base: str, kind: str, query: str, count: int) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fhir_cds.authoring.lint import evidence, logic, resources, terminology
+from fhir_cds.authoring.lint import claims, evidence, logic, resources, terminology
 from fhir_cds.authoring.lint.view import Content, Remark, read
 from fhir_cds.errors import ContentError
 
@@ -45,7 +45,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "C024": resources.references,
     "C025": resources.invariants,
     "C026": evidence.case_files,
-    "C027": resources.profiles,
+    "C027": claims.claims,
     "C028": logic.facts,
     "C029": evidence.suppressed,
     "C030": evidence.wording,

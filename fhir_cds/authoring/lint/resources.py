@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 from fhir_cds.authoring import fmt
@@ -34,15 +34,6 @@ _CANONICAL_KEYS: Final = frozenset(
 )
 _META: Final = ("url", "version", "name", "title", "status", "experimental", "date", "publisher")
 _VERSIONED: Final = frozenset({"PlanDefinition", "ActivityDefinition", "Questionnaire", "ValueSet", "CodeSystem"})
-
-# What a profile that a resource claims to meet asks for beyond the base resource (HL7 CPG 2.0, by its last part).
-_PROFILES: Final[Mapping[str, tuple[str, ...]]] = {
-    "cpg-recommendationdefinition": ("name", "title", "experimental", "publisher", "description", "library", "action"),
-    "cpg-strategydefinition": ("name", "title", "experimental", "publisher", "description", "action"),
-    "cpg-pathwaydefinition": ("name", "title", "experimental", "publisher", "description", "action"),
-    "cpg-computableactivity": ("name", "title", "experimental", "publisher", "description", "kind"),
-    "sdc-questionnaire": ("name", "title", "status", "item"),
-}
 
 
 def file_names(content: Content) -> Iterator[Remark]:
@@ -261,16 +252,3 @@ _INVARIANTS: Final = {
     "CodeSystem": (_concepts,),
     "ActivityDefinition": (_activity,),
 }
-
-
-def profiles(content: Content) -> Iterator[Remark]:
-    """C027: a resource that claims a profile has what the profile asks for."""
-    for file in content.authored():
-        for profile in file.document.get("meta", {}).get("profile", ()):
-            wanted = _PROFILES.get(profile.partition("|")[0].rpartition("/")[2])
-            if wanted is None:
-                yield Remark(file.name, f"claims {profile}, of which nothing is known here")
-                continue
-            absent = [name for name in wanted if file.document.get(name) in (None, [], "")]
-            if absent:
-                yield Remark(file.name, f"claims {profile} but lacks {', '.join(absent)}")

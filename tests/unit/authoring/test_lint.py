@@ -60,6 +60,16 @@ def edited(name: str, change: Change) -> Callable[[Path], None]:
     return breaker
 
 
+def both(*breakers: Callable[[Path], None]) -> Callable[[Path], None]:
+    """A breaker that does what several do."""
+
+    def breaker(root: Path) -> None:
+        for one in breakers:
+            one(root)
+
+    return breaker
+
+
 def moved(name: str, other: str) -> Callable[[Path], None]:
     """A breaker that renames a file."""
     return lambda root: (root / name).rename(root / other) and None
@@ -106,7 +116,7 @@ BREAKERS: list[tuple[str, Callable[[Path], None]]] = [
     ("C003", edited(PLAN, extra_condition({"language": "text/cql-identifier", "expression": "Cough"}))),
     ("C003", edited(PLAN, extra_condition({"language": "text/cql-identifier", "expression": "Threshold Of Fever"}))),
     ("C004", edited(PLAN, extra_condition({"language": "text/fhirpath", "expression": "true"}))),
-    ("C005", edited(PLAN, lambda d: d.update(library=[*d["library"], f"{TOY}/Library/Gone"]))),
+    ("C005", edited(ACTIVITY, lambda d: d.update(library=[f"{TOY}/Library/Gone"]))),
     ("C005", edited(ACTIVITY, lambda d: d.update(library=[f"{TOY}/Library/ToyLogic|9.9.9"]))),
     ("C006", edited(ACTIVITY, lambda d: d.update(description="TODO"))),
     ("C007", replaced("plandefinitions/cql/ToyLogic.cql", "Fever begins", "Fever starts")),
@@ -130,10 +140,10 @@ BREAKERS: list[tuple[str, Callable[[Path], None]]] = [
     ("C023", edited(PLAN, lambda d: d.update(subjectCanonical="http://x"))),
     ("C024", edited(ACTIVITY, lambda d: d.update(subjectReference={"reference": "Group/none"}))),
     ("C025", edited(SYSTEM, lambda d: d["concept"].append(d["concept"][0]))),
-    ("C025", edited(ACTIVITY, lambda d: d.pop("kind"))),
+    ("C025", both(edited(ACTIVITY, lambda d: (d.pop("kind"), d.pop("meta"))), edited(PLAN, lambda d: d.pop("meta")))),
     ("C026", replaced(f"{CASES}/toy-1/1-hidden.yaml", "title:", "titel:")),
     ("C026", replaced(f"{CASES}/toy-1/1-hidden.yaml", "{medication:", "{surprise: 1, medication:")),
-    ("C027", edited(PLAN, lambda d: d.pop("description"))),
+    ("C027", edited(PLAN, lambda d: d.pop("type"))),
     ("C027", edited(PLAN, lambda d: d["meta"].update(profile=["http://unheard/of"]))),
     ("C030", edited(PLAN, lambda d: d.update(description="Measure."))),
     ("C030", edited(PLAN, lambda d: d["action"][0].update(description=f"{STATEMENT} Twice."))),
@@ -228,6 +238,7 @@ def test_codes_that_nobody_verified(toy: Path) -> None:
 
 def test_a_plan_that_applies_itself(toy: Path) -> None:
     """A ring of plans is reported (C019)."""
+    edited(PLAN, lambda d: d.pop("meta"))(toy)
     edited(PLAN, lambda d: d["action"][0]["action"].append({"id": "again", "definitionCanonical": d["url"]}))(toy)
     assert list(found(replace(read(toy), catalogue=CATALOGUE))) == ["C019"]
 
