@@ -96,16 +96,17 @@ async def gather_subject(
     *,
     token: str | None = None,
     systems: Mapping[str, str] | None = None,
+    known: Resource | None = None,
 ) -> PatientRecord:
     """Return the record of `Patient/id` on a FHIR server; `queries` are (key, `Condition?patient={id}`).
 
-    The Patient is read besides. Raises NotFoundError when the server has no such patient, MissingDataError naming the
-    keys that could not be read and why, InputError for a subject that is not `Patient/id`.
+    The Patient is read besides, unless it is `known`. Raises NotFoundError when the server has no such patient,
+    FhirServerError naming the keys that could not be read and why, InputError for a subject that is not `Patient/id`.
     """
     patient = subject_of(subject, "subject")
     identifier = patient.partition("/")[2]
     table = {key: query.replace("{id}", identifier) for key, query in queries_of(queries).items()}
-    wanted = _with_patient(table)
+    wanted = _without_patient(table) if known is not None else _with_patient(table)
     client = connections.client(base_url, authorization=authorization_of(token))
     filled = {key: received.fill(query, {"patientId": identifier}) or query for key, query in wanted.items()}
     absent = [Answer(key, State.ABSENT) for key in filled]
@@ -113,7 +114,13 @@ async def gather_subject(
     for part in parts:
         if part.status in {404, 410} and filled[part.key] == patient:
             raise NotFoundError("the FHIR server has no such patient", where="subject")
-    return _record(parts, patient, frozenset())
+    if known is not None:
+        parts.insert(0, Part(PATIENT_KEY, "known", (known,)))
+    try:
+        return _record(parts, patient, frozenset())
+    except MissingDataError as error:
+        failed = next((part.status for part in parts if part.lacking is not None), None)
+        raise FhirServerError(error.message, where=_SERVER, http_status=failed) from None
 
 
 def subject_of(value: object, where: str) -> str:
@@ -124,6 +131,10 @@ def subject_of(value: object, where: str) -> str:
         if kind == "Patient" and ids.is_id(identifier):
             return text
     raise InputError("Patient/id is expected", where=where)
+
+
+def _without_patient(templates: Mapping[str, str]) -> dict[str, str]:
+    return {key: query for key, query in templates.items() if received.type_of(query) != "Patient"}
 
 
 def _with_patient(templates: Mapping[str, str]) -> dict[str, str]:

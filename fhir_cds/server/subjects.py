@@ -13,7 +13,7 @@ from fhir_cds.data import prefetch, record
 from fhir_cds.data.answers import answered
 from fhir_cds.data.gather import gather_subject, subject_of
 from fhir_cds.data.record import PatientRecord
-from fhir_cds.errors import InputError, MissingDataError
+from fhir_cds.errors import FhirServerError, InputError, MissingDataError
 from fhir_cds.fhir import bundle, reference
 from fhir_cds.reasoning import requirements
 from fhir_cds.reasoning.outcome import Json
@@ -32,7 +32,7 @@ async def records(
     """Return the record of each subject, with what `definition` reads and what was answered in questionnaires.
 
     Raises InputError for no subject, one that is not a Patient, or data of another patient; HttpError 422 for too many;
-    MissingDataError when there are no data, or the endpoint does not give them.
+    MissingDataError when there are no data, FhirServerError when the endpoint does not give them.
     """
     subjects = [subject_of(subject, "subject") for subject in invocation.subjects]
     if not subjects:
@@ -49,7 +49,13 @@ async def records(
     wanted = _queries(content, invocation, definition)
     found = []
     for name, own in _by_subject(brought or [], subjects):
-        read = await gather_subject(service.connections, invocation.endpoint, name, wanted, systems=content.systems)
+        patient = next((item for item in own if reference.of(item) == name), None)
+        try:
+            read = await gather_subject(
+                service.connections, invocation.endpoint, name, wanted, systems=content.systems, known=patient
+            )
+        except FhirServerError as error:
+            raise FhirServerError(error.message, where="dataEndpoint", http_status=error.http_status) from None
         known = {reference.of(item) for item in own}
         rest = [item for item in read.resources if reference.of(item) not in known]
         joined = record.assemble([(place, own), ("dataEndpoint", rest)], subject=name, gaps=read.gaps)

@@ -160,17 +160,18 @@ READS = {"id": "problems", "type": "Condition"}
 
 @pytest.mark.parametrize("fault", ["401", "404", "429", "500", "garbage", "truncated", "not a bundle", "redirect"])
 def test_a_server_that_fails(make_client: Make, serve: Callable[[Any], str], fault: str) -> None:
-    """A dataEndpoint that refuses, fails or answers nonsense: 412 (404 for no such patient), naming what was asked."""
+    """A dataEndpoint that refuses, fails or answers nonsense: 502 (404 for no such patient), naming the parameter."""
     client = make_client(content(plan(action("a", "%problems.exists()", input=[READS]))))
     server = f"{serve(faulty.application(fault))}/fhir"
-    found = issue(post(client, APPLY, SUBJECT, text("dataEndpoint", server)), 404 if fault == "404" else 412)
-    assert found["expression"] == (["subject"] if fault == "404" else ["prefetch.patient"])
+    found = issue(post(client, APPLY, SUBJECT, text("dataEndpoint", server)), 404 if fault == "404" else 502)
+    assert found["expression"] == (["subject"] if fault == "404" else ["dataEndpoint"])
+    assert "patient" in found["diagnostics"]
     assert "Planted" not in found["diagnostics"]
 
 
 @pytest.mark.parametrize("place", ["first page", "second page"])
 def test_a_server_that_goes_down_in_the_middle(make_client: Make, serve: Callable[[Any], str], place: str) -> None:
-    """A server that breaks off while it is read: 412 that names the key; nothing is answered from half of the data."""
+    """A server that breaks off while it is read: 502 that names the key; nothing is answered from half of the data."""
 
     async def read(_request: Request) -> Response:
         return JSONResponse(patient())
@@ -185,15 +186,16 @@ def test_a_server_that_goes_down_in_the_middle(make_client: Make, serve: Callabl
 
     broken = Starlette(routes=[Route("/fhir/Patient/{id}", read), Route("/fhir/{kind}", search)])
     client = make_client(content(plan(action("a", "%problems.exists()", input=[READS]))))
-    found = issue(post(client, APPLY, SUBJECT, text("dataEndpoint", f"{serve(broken)}/fhir")), 412)
-    assert found["expression"] == ["prefetch.Condition"]
+    found = issue(post(client, APPLY, SUBJECT, text("dataEndpoint", f"{serve(broken)}/fhir")), 502)
+    assert found["expression"] == ["dataEndpoint"]
     assert "Condition" in found["diagnostics"]
 
 
 def test_nobody_answers_and_addresses_that_are_not_allowed(make_client: Make) -> None:
-    """A server that is not there is 412; one that may not be called is refused before it is."""
+    """A server that is not there is 502; one that may not be called is refused before it is."""
     client = make_client(content(plan(action("a"))))
-    issue(post(client, APPLY, SUBJECT, text("dataEndpoint", "http://127.0.0.1:9/fhir")), 412)
+    found = issue(post(client, APPLY, SUBJECT, text("dataEndpoint", "http://127.0.0.1:9/fhir")), 502)
+    assert (found["code"], found["expression"]) == ("transient", ["dataEndpoint"])
     for address in ("file:///etc/passwd", "http://169.254.169.254/latest", "no address", "https://example.org/fhir"):
         assert post(client, APPLY, SUBJECT, text("dataEndpoint", address)).status_code in {400, 403}, address
 

@@ -183,6 +183,17 @@ def test_in_09_order_of_look_up(make_client: Make, serve: Callable[..., str]) ->
     assert issue(post(client, APPLY, SUBJECT, flag), 412)["expression"] == ["data"]
 
 
+def test_in_09_a_patient_in_the_call_is_not_read(make_client: Make, serve: Callable[..., str]) -> None:
+    """IN-09: an endpoint that holds no Patient is enough where the call brings it; without that it is 404."""
+    server = serve(application(Store({"p": bundle(condition("c1"))})))
+    client = make_client(content(plan(counting("one", 1))))
+    endpoint = text("dataEndpoint", server)
+    assert actions(post(client, APPLY, SUBJECT, data(patient()), endpoint).json()) == ["one"]
+    fetched = part("prefetchData", key="who", data=bundle(patient()))
+    assert actions(post(client, APPLY, SUBJECT, fetched, endpoint).json()) == ["one"]
+    assert issue(post(client, APPLY, SUBJECT, endpoint), 404)["expression"] == ["subject"]
+
+
 def test_in_10_endpoints(make_client: Make, serve: Callable[..., str]) -> None:
     """IN-10: dataEndpoint is a URL or an Endpoint; the endpoints that are not used are named in the answer."""
     server = serve(application(Store({"p": bundle(patient(), condition("c1"))})))

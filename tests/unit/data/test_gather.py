@@ -297,8 +297,18 @@ async def test_unknown_subject_on_the_server(script: Script, connections: Connec
     with pytest.raises(NotFoundError, match="no such patient"):
         await gather_subject(connections, script.base, "Patient/1", [("c", "Condition?patient={id}")])
     script.on("Patient/1", Reply(status=401))
-    with pytest.raises(MissingDataError, match=r"patient: .*401"):
+    with pytest.raises(FhirServerError, match=r"patient: .*401") as failed:
         await gather_subject(connections, script.base, "Patient/1", [("c", "Condition?patient={id}")])
+    assert failed.value.http_status == 401
+
+
+async def test_a_known_patient_is_not_read(script: Script, connections: Connections) -> None:
+    """A server that holds only the conditions is enough where the caller has the Patient."""
+    script.on("Condition?patient=1", searchset())
+    queries = [("p", "Patient/{id}"), ("c", "Condition?patient={id}")]
+    known = {"resourceType": "Patient", "id": "1", "gender": "female"}
+    record = await gather_subject(connections, script.base, "Patient/1", queries, known=known)
+    assert [resource["gender"] for resource in record.resources] == ["female"]
 
 
 @pytest.mark.parametrize("value", ["", "Group/1", "Patient/", "Patient/a b", "a?b", None, 7])
