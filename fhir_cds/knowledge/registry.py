@@ -73,6 +73,7 @@ class Registry:
     def of(cls, items: Iterable[tuple[str, Any]], *, need_url: bool = True) -> Registry:
         """Return the registry of (source name, resource) pairs.
 
+        Where `need_url` is false, a canonical may also be relative (`Library/x|1`).
         Raises ContentError naming the source: not an R4 resource, no id, a canonical resource without url (unless
         `need_url` is false), two with the same url and version, or two different things with the same type and id.
         """
@@ -99,6 +100,8 @@ class Registry:
                 latest[url] = resource
                 sources[url] = source
         ordered = tuple(canonicals[key] for key in sorted(canonicals))
+        if not need_url:
+            _add_relative(by_id, canonicals, latest)
         frozen = MappingProxyType
         return cls(ordered, frozen(sources), frozen(canonicals), frozen(latest), frozen(by_id))
 
@@ -146,6 +149,14 @@ class Registry:
 
 def _later(resource: Resource, other: Resource) -> bool:
     return version_key(resource.get("version", "")) > version_key(other.get("version", ""))
+
+
+def _add_relative(by_id: Mapping[str, Resource], canonicals: dict[str, Resource], latest: dict[str, Resource]) -> None:
+    """Let `Type/id` and `Type/id|version` name a resource, as a canonical relative to a server would."""
+    for local, resource in by_id.items():
+        latest.setdefault(local, resource)
+        if resource.get("version"):
+            canonicals.setdefault(f"{local}|{resource['version']}", resource)
 
 
 def _checked(source: str, value: Any, *, need_url: bool) -> Resource:

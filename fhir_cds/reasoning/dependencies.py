@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from fhir_cds.knowledge.registry import Registry, Resource, canonical_of
 
 _NEEDED: Final = frozenset({"depends-on", "composed-of"})
 _SKIPPED: Final = frozenset({"text", "data"})
+_RELATIVE: Final = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64}(\|\S+)?\Z")
 
 
 def closure(registry: Registry, definition: Resource) -> list[Resource]:
@@ -43,7 +45,7 @@ def _key(resource: Resource) -> str:
 def _texts(value: Any) -> Iterator[str]:
     """Yield every text in a resource that could be a canonical."""
     if isinstance(value, str):
-        if value.startswith(("http:", "https:", "urn:")):
+        if value.startswith(("http:", "https:", "urn:")) or _RELATIVE.match(value):
             yield value
     elif isinstance(value, dict):
         for key, item in value.items():

@@ -68,6 +68,38 @@ def bundle(*resources: Any) -> dict[str, Any]:
     return {"resourceType": "Bundle", "type": "transaction", "entry": [{"resource": item} for item in resources]}
 
 
+ELM = {
+    "library": {
+        "identifier": {"id": "Screening", "version": "1"},
+        "schemaIdentifier": {"id": "urn:hl7-org:elm", "version": "r1"},
+        "usings": {"def": [{"localIdentifier": "System", "uri": "urn:hl7-org:elm-types:r1"}]},
+        "statements": {
+            "def": [
+                {
+                    "name": "Is Adult",
+                    "expression": {
+                        "type": "Literal",
+                        "value": "true",
+                        "valueType": "{urn:hl7-org:elm-types:r1}Boolean",
+                    },
+                }
+            ]
+        },
+    }
+}
+
+
+@pytest.mark.parametrize("named", ["Library/Screening", "Library/Screening|1", f"{BASE}/Library/Screening|1"])
+def test_a_canonical_may_be_relative(tmp_path: Path, named: str) -> None:
+    """Library/x and Library/x|1 name the library with that id; another version does not."""
+    files = {"plan.json": plan(library=[named]), "library.json": library(version="1"), "Screening.json": ELM}
+    loaded = foreign.load([write(tmp_path, files)], "screen")
+    assert (sorted(loaded.knowledge.elm), loaded.notes) == (["Screening"], ())
+    (tmp_path / "plan.json").write_text(json.dumps(plan(library=["Library/Screening|2"])))
+    other = foreign.load([tmp_path], "screen")
+    assert (sorted(other.knowledge.elm), len(other.notes) > 0) == ([], True)
+
+
 def test_any_layout(tmp_path: Path) -> None:
     """Definitions are found in folders of any depth, in Bundles and in lists; what is no definition is left alone."""
     guide = write(
