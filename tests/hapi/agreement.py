@@ -40,6 +40,9 @@ ROOT: Final = Path(__file__).parents[2]
 SAMPLE_DAY: Final = date(2026, 1, 31)
 """The day that the sample patients were written for."""
 
+PATHWAY: Final = "ibero2025-pathway"
+"""The pathway with most plans below it."""
+
 Resource = Mapping[str, Any]
 
 
@@ -115,14 +118,16 @@ def differences(content: Loaded, plan: str, patient: Patient, reply: Reply) -> t
 
 
 def of_case(server: Server, content: Loaded, words: cases.Words, path: Path, *, sent: bool = True) -> list[Answer]:
-    """Return the answers for one case: one for every plan of which it expects an outcome."""
+    """Return the answers for one case: one for every plan of which it expects an outcome.
+
+    A case that expects values of defines only is asked for the plan of its folder, a story for the longest pathway.
+    """
     case = cases.load(path, words)
     patient = patient_of(content, case, server.today())
     if not sent:
         patient = stored(server, patient, f"{path.parent.name}.{path.stem}.")
-    return [
-        Answer(name_of(path), plan, compare(server, content, plan, patient, sent=sent)) for plan in case.expect.outcomes
-    ]
+    named = tuple(case.expect.outcomes) or (case.plan or PATHWAY,)
+    return [Answer(name_of(path), plan, compare(server, content, plan, patient, sent=sent)) for plan in named]
 
 
 def of_cases(server: Server, content: Loaded, paths: Sequence[Path], *, sent: bool = True) -> Iterable[Answer]:

@@ -22,7 +22,6 @@ SAMPLES = sorted((ROOT / "tests" / "patients").glob("*.json"))
 CASES = cases.find(ROOT)
 ONE_OF_EACH = list({path.parent: path for path in CASES}.values())
 STORED = SAMPLES[:: len(SAMPLES) // 4]
-STORED_PATHWAY = "ibero2025-pathway"
 
 
 def test_content_is_there_unchanged(published: Server, content: Loaded) -> None:
@@ -51,7 +50,7 @@ def test_stored_sample_patient(published: Server, content: Loaded, path: Path) -
     """The longest pathway gives the same when HAPI reads the record from its database."""
     patient = agreement.sample(path, agreement.days_to(published.today()))
     stored = agreement.stored(published, patient, "s.")
-    assert agreement.compare(published, content, STORED_PATHWAY, stored, sent=False) == ()
+    assert agreement.compare(published, content, agreement.PATHWAY, stored, sent=False) == ()
 
 
 def test_cases(published: Server, content: Loaded) -> None:
