@@ -8,9 +8,11 @@ The rule that dates it is `rule`; schedules of several sources stand side by sid
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from fhir_cds.errors import ContentError, EvaluationError
 from fhir_cds.fhir.dates import DateRange
@@ -31,8 +33,7 @@ HORIZON: Final = Step(months=120)
 """How far an open phase is planned ahead of the anchor, unless the caller says otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """One source's schedule for one patient.
 
     `orders` are, for each visit, the requests of its phase (undated, as `$apply` made them); `notes` say what the dates

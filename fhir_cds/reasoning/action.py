@@ -13,7 +13,7 @@ from typing import Any, Final
 from fhir_cds.fhir import ids
 from fhir_cds.reasoning import activity, conditions, dynamic, goals, inputs, participants, plans
 from fhir_cds.reasoning.layout import Laid
-from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Outcome, Verdict
+from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Outcome, Stated, Verdict
 from fhir_cds.reasoning.session import Session
 from fhir_cds.reasoning.special import COLLECT, CPG_ACTIVITY
 
@@ -77,10 +77,10 @@ def _what_follows(outcome: Outcome, plan: Json, path: str) -> Outcome | None:
     if outcome.verdict is Verdict.APPLICABLE:
         text = "not reached: an action before it in its group applies"
         issue = plans.content_issue("information", "informational", text, plan, path)
-        return Outcome(Verdict.NOT_APPLICABLE, issues=(issue,))
+        return Outcome(Verdict.NOT_APPLICABLE, grounds=Stated(issues=(issue,)))
     text = "not reached: an action before it in its group is not decided"
     issue = plans.content_issue("information", "incomplete", text, plan, path)
-    return Outcome(Verdict.UNKNOWN, missing=outcome.missing, issues=(issue,))
+    return Outcome(Verdict.UNKNOWN, outcome.missing, Stated(issues=(issue,)))
 
 
 def _pruned(laid: Laid, outcome: Outcome) -> AppliedAction:

@@ -12,18 +12,70 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec import Struct
+
 from fhir_cds.errors import ContentError, EvaluationError, FhirCdsError
 from fhir_cds.reasoning import inputs, plans
 from fhir_cds.reasoning.explain import Explainer
 from fhir_cds.reasoning.expressions import Define
 from fhir_cds.reasoning.layout import Laid
-from fhir_cds.reasoning.outcome import Json, Later, Outcome, Reason, Verdict
+from fhir_cds.reasoning.outcome import Json, Outcome, Reason, Stated, Verdict
 from fhir_cds.reasoning.session import Session
 
 _STRENGTH: Final = (Verdict.FAILED, Verdict.NOT_APPLICABLE, Verdict.UNKNOWN, Verdict.APPLICABLE)
 _VERDICTS: Final = {True: Verdict.APPLICABLE, False: Verdict.NOT_APPLICABLE, None: Verdict.UNKNOWN}
 
 ALWAYS: Final = Outcome(Verdict.APPLICABLE)
+
+
+class _Explained(Struct, frozen=True):
+    """The grounds of what a define gave, at the condition `path` of a plan."""
+
+    explainer: Explainer
+    define: Define
+    plan: Json
+    path: str
+
+    @property
+    def because(self) -> tuple[Reason, ...]:
+        """See Grounds."""
+        return self.explainer.because(self.define)
+
+    @property
+    def facts(self) -> tuple[Reason, ...]:
+        """See Grounds."""
+        return self.explainer.facts(self.define)
+
+    @property
+    def issues(self) -> tuple[Json, ...]:
+        """A warning for each define that failed and was not needed."""
+        return tuple(
+            plans.content_issue(
+                "warning", error.code, f"not needed for the outcome, but failed: {error}", self.plan, self.path
+            )
+            for error in self.explainer.failures(self.define)
+        )
+
+
+class _Joined(Struct, frozen=True):
+    """The grounds of several outcomes, each reason once."""
+
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def because(self) -> tuple[Reason, ...]:
+        """See Grounds."""
+        return _distinct(reason for outcome in self.outcomes for reason in outcome.because)
+
+    @property
+    def facts(self) -> tuple[Reason, ...]:
+        """See Grounds."""
+        return _distinct(reason for outcome in self.outcomes for reason in outcome.facts)
+
+    @property
+    def issues(self) -> tuple[Json, ...]:
+        """See Grounds."""
+        return tuple(issue for outcome in self.outcomes for issue in outcome.issues)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +142,7 @@ def conjunction(outcomes: Iterable[Outcome]) -> Outcome:
         return listed[0]
     verdict = min((item.verdict for item in listed), key=_STRENGTH.index)
     missing = (fact for item in listed for fact in item.missing) if verdict is Verdict.UNKNOWN else ()
-    return Outcome(
-        verdict,
-        tuple(dict.fromkeys(missing)),
-        Later(lambda: _distinct(reason for item in listed for reason in item.because)),
-        Later(lambda: tuple(issue for item in listed for issue in item.issues)),
-        Later(lambda: _distinct(reason for item in listed for reason in item.facts)),
-    )
+    return Outcome(verdict, tuple(dict.fromkeys(missing)), _Joined(listed))
 
 
 def _condition(place: _Place, condition: Json, path: str) -> Outcome:
@@ -133,21 +179,8 @@ def _outcome(session: Session, plan: Json, answer: _Answer, path: str) -> Outcom
 def _grounded(session: Session, plan: Json, verdict: Verdict, define: Define, path: str) -> Outcome:
     """Return an outcome with its grounds, all but the missing facts worked out when asked for."""
     explainer = session.explainer
-    return Outcome(
-        verdict,
-        explainer.missing(define) if verdict is Verdict.UNKNOWN else (),
-        Later(explainer.because, define),
-        Later(_warnings, explainer, define, plan, path),
-        Later(explainer.facts, define),
-    )
-
-
-def _warnings(explainer: Explainer, define: Define, plan: Json, path: str) -> tuple[Json, ...]:
-    """Return an issue for each define that failed and was not needed."""
-    return tuple(
-        plans.content_issue("warning", error.code, f"not needed for the outcome, but failed: {error}", plan, path)
-        for error in explainer.failures(define)
-    )
+    missing = explainer.missing(define) if verdict is Verdict.UNKNOWN else ()
+    return Outcome(verdict, missing, _Explained(explainer, define, plan, path))
 
 
 def _answer(place: _Place, expression: Json) -> _Answer:
@@ -170,7 +203,7 @@ def _boolean(value: Any, *, single: bool) -> bool | None:
 
 def _failed(error: FhirCdsError, plan: Json, path: str) -> Outcome:
     issue = plans.content_issue("error", error.code, str(error), plan, path)
-    return Outcome(Verdict.FAILED, issues=(issue,))
+    return Outcome(Verdict.FAILED, grounds=Stated(issues=(issue,)))
 
 
 def _distinct(reasons: Iterable[Reason]) -> tuple[Reason, ...]:

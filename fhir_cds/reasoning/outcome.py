@@ -5,52 +5,15 @@ Every consumer handles all four: `Outcome` is what `$apply`, cards, CarePlan, `o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import date
 from enum import StrEnum
-from typing import Any, TypeVar, overload
+from types import MappingProxyType
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
 
 Json = Mapping[str, Any]
-T = TypeVar("T")
-
-
-class Later(Sequence[T]):
-    """Grounds that are worked out when somebody looks: most outcomes say no, and nobody asks them why."""
-
-    __slots__ = ("_found", "_given", "_make")
-
-    def __init__(self, make: Callable[..., tuple[T, ...]], *given: Any) -> None:
-        self._make = make
-        self._given = given
-        self._found: tuple[T, ...] | None = None
-
-    def _all(self) -> tuple[T, ...]:
-        if self._found is None:
-            self._found = self._make(*self._given)
-        return self._found
-
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[T, ...]: ...
-    def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
-        return self._all()[index]
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def __iter__(self) -> Iterator[T]:
-        return iter(self._all())
-
-    def __eq__(self, other: object) -> bool:
-        return self._all() == tuple(other) if isinstance(other, Later | tuple) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._all())
-
-    def __repr__(self) -> str:
-        return repr(self._all())
 
 
 class Verdict(StrEnum):
@@ -62,8 +25,7 @@ class Verdict(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """One define that led to the outcome: its value and the resources (`Type/id`) it was read from.
 
     `fact` is the id of the clinical fact (the CQL tag `@fact`) where the define is one, else None.
@@ -76,29 +38,61 @@ class Reason:
     library: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Verdict with its grounds: missing fact ids when unknown, issues (OperationOutcome.issue) of what failed.
+class Grounds(Protocol):
+    """What an outcome rests on; worked out when somebody looks: most outcomes say no, and nobody asks them why."""
 
-    `only_facts` are the facts in `because`, where they can be had at less cost than all of it.
-    """
+    @property
+    def because(self) -> tuple[Reason, ...]:
+        """The decisions and the facts with a value that led to it."""
+
+    @property
+    def facts(self) -> tuple[Reason, ...]:
+        """The clinical facts among them, in their order."""
+
+    @property
+    def issues(self) -> tuple[Json, ...]:
+        """What went wrong (OperationOutcome.issue)."""
+
+
+class Stated(Struct, frozen=True):
+    """Grounds that are known."""
+
+    because: tuple[Reason, ...] = ()
+    issues: tuple[Json, ...] = ()
+
+    @property
+    def facts(self) -> tuple[Reason, ...]:
+        """See Grounds."""
+        return tuple(reason for reason in self.because if reason.fact is not None)
+
+
+_NONE: Final = Stated()
+
+
+class Outcome(Struct, frozen=True):
+    """Verdict with its grounds; `missing` are the ids of the facts that leave it unknown."""
 
     verdict: Verdict
     missing: tuple[str, ...] = ()
-    because: Sequence[Reason] = ()
-    issues: Sequence[Json] = ()
-    only_facts: Sequence[Reason] | None = None
+    grounds: Grounds = _NONE
 
     @property
-    def facts(self) -> Sequence[Reason]:
-        """The clinical facts among the reasons, in their order."""
-        if self.only_facts is None:
-            return tuple(reason for reason in self.because if reason.fact is not None)
-        return self.only_facts
+    def because(self) -> tuple[Reason, ...]:
+        """See Grounds."""
+        return self.grounds.because
+
+    @property
+    def facts(self) -> tuple[Reason, ...]:
+        """See Grounds."""
+        return self.grounds.facts
+
+    @property
+    def issues(self) -> tuple[Json, ...]:
+        """See Grounds."""
+        return self.grounds.issues
 
 
-@dataclass(frozen=True, slots=True)
-class AppliedAction:
+class AppliedAction(Struct, frozen=True):
     """One PlanDefinition.action after `$apply`, applicable or not (consumers choose what to show).
 
     `path` is the FHIRPath of the action in its plan (`PlanDefinition.action[0].action[1]`), `definition` the action
@@ -115,8 +109,7 @@ class AppliedAction:
     nested: Applied | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(Struct, frozen=True):
     """One dated follow-up visit of a schedule (see docs/adr on the schedule rule)."""
 
     number: int
@@ -130,8 +123,7 @@ class Visit:
     resources: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """A PlanDefinition applied to one subject at one instant: everything else is a projection of this."""
 
     plan: Json
@@ -141,4 +133,4 @@ class Applied:
     goals: tuple[Json, ...] = ()
     visits: tuple[Visit, ...] = ()
     issues: tuple[Json, ...] = ()
-    context: Json = field(default_factory=dict)
+    context: Json = MappingProxyType({})

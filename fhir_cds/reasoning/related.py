@@ -7,9 +7,11 @@ request, a start given in the call). `before` counts back from the start, `after
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from fhir_cds.errors import ContentError
 from fhir_cds.fhir.dates import date_range

@@ -7,9 +7,10 @@ are required; a chosen group without a named child stands for all of its childre
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
+
+from msgspec.structs import replace
 
 from fhir_cds.errors import InputError
 from fhir_cds.reasoning import tree

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from operator import is_
+
+from msgspec.structs import replace
 
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Verdict
 

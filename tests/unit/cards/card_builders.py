@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from fhir_cds.reasoning.outcome import Applied, AppliedAction, Outcome, Reason, Verdict
+from fhir_cds.reasoning.outcome import Applied, AppliedAction, Outcome, Reason, Stated, Verdict
 
 BASE = "https://example.org/guide"
 CQF = "http://hl7.org/fhir/StructureDefinition"
@@ -84,18 +84,17 @@ def group(plan: dict[str, Any], *nested: Applied, verdict: Verdict = Verdict.APP
         for i, item in enumerate(nested)
     )
     children = inner if verdict is Verdict.APPLICABLE else ()
-    outcome = Outcome(verdict, issues=({"severity": "error", "code": "processing", "diagnostics": "broken"},))
+    outcome = Outcome(verdict, (), Stated((), ({"severity": "error", "code": "processing", "diagnostics": "broken"},)))
     top = AppliedAction("g", "PlanDefinition.action[0]", {}, {}, outcome, children)
     return Applied(plan, "Patient/p", NOW, (top,), **changes)
 
 
-YES = Outcome(Verdict.APPLICABLE, because=(reason("metastasis_count", 3, "Observation/o"),))
+YES = Outcome(Verdict.APPLICABLE, (), Stated((reason("metastasis_count", 3, "Observation/o"),)))
 NO = Outcome(Verdict.NOT_APPLICABLE)
-FAILED = Outcome(
-    Verdict.FAILED, issues=({"severity": "error", "code": "processing", "diagnostics": 'Logic."D" (1:1-1:2) failed'},)
-)
+_FAULT = {"severity": "error", "code": "processing", "diagnostics": 'Logic."D" (1:1-1:2) failed'}
+FAILED = Outcome(Verdict.FAILED, (), Stated((), (_FAULT,)))
 
 
 def unknown(*missing: str) -> Outcome:
     """Return an unknown outcome with its missing facts."""
-    return Outcome(Verdict.UNKNOWN, missing, (reason("sts_diagnosis", True, "Condition/c"),))
+    return Outcome(Verdict.UNKNOWN, missing, Stated((reason("sts_diagnosis", True, "Condition/c"),)))

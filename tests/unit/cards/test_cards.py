@@ -9,12 +9,13 @@ from typing import Any
 
 import jsonschema
 import pytest
+from msgspec.structs import replace as changed
 
 from fhir_cds.cards.cards import LIMIT, Projection, cards_from, chosen, recommendations_of
 from fhir_cds.cards.facts import Facts
 from fhir_cds.cards.messages import Card, OverrideReason, Response
 from fhir_cds.fhir import codec
-from fhir_cds.reasoning.outcome import Applied, AppliedAction, Outcome, Verdict, Visit
+from fhir_cds.reasoning.outcome import Applied, AppliedAction, Outcome, Stated, Verdict, Visit
 
 sys.path.insert(0, str(Path(__file__).parent))
 import card_builders as b
@@ -82,7 +83,7 @@ def test_why_shows_value_date_and_resource() -> None:
 
 def test_patient_text_is_escaped() -> None:
     """Text of the record cannot break the list or bring markup."""
-    outcome = Outcome(Verdict.APPLICABLE, because=(b.reason("sts_diagnosis", True, "Condition/c"),))
+    outcome = Outcome(Verdict.APPLICABLE, (), Stated((b.reason("sts_diagnosis", True, "Condition/c"),)))
     made = cards(b.group(b.strategy(), b.leaf(b.rule("1"), outcome)))
     assert r"- Sts diagnosis — yes: Sarcoma \| \<b\>x\</b\> · 2024-03 · `Condition/c`" in detail(made[0])
 
@@ -132,7 +133,7 @@ def test_issues_of_a_plan_are_shown() -> None:
     issue = {"severity": "error", "code": "not-found", "diagnostics": "no ActivityDefinition"}
     applied = b.group(b.strategy(), b.leaf(b.rule("1"), b.NO), issues=(issue,))
     assert "no ActivityDefinition" in detail(cards(applied)[0])
-    assert cards(replace(applied, issues=({**issue, "severity": "warning"},))) == ()
+    assert cards(changed(applied, issues=({**issue, "severity": "warning"},))) == ()
 
 
 def test_no_consensus_is_an_open_question() -> None:
@@ -289,7 +290,7 @@ def careplan() -> dict[str, Any]:
 
 def test_follow_up_card() -> None:
     """The schedule says what is overdue, and the care plan with its orders is one transaction."""
-    applied = b.group(b.strategy(), replace(b.leaf(b.rule("13"), b.YES, resource=ORDER), visits=VISITS))
+    applied = b.group(b.strategy(), changed(b.leaf(b.rule("13"), b.YES, resource=ORDER), visits=VISITS))
     made = cards(applied, projection=replace(PROJECTION, careplans=(careplan(),)))
     assert made[0].summary == "Question s: overdue, 2025-07-20 to 2025-08-20"
     assert made[0].indicator == "warning"

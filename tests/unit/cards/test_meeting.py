@@ -8,7 +8,7 @@ import pytest
 
 from fhir_cds.cards.cards import Projection, cards_from, chosen, recommendations_of
 from fhir_cds.cards.messages import Card
-from fhir_cds.reasoning.outcome import Applied, Outcome, Verdict
+from fhir_cds.reasoning.outcome import Applied, Outcome, Stated, Verdict
 
 sys.path.insert(0, str(Path(__file__).parent))
 import card_builders as b
@@ -67,7 +67,7 @@ def test_one_topic_one_card() -> None:
 
 def test_a_fact_stands_once_on_a_card() -> None:
     """What stands above is not repeated for the guideline that joined; what only that one rests on is added."""
-    more = Outcome(Verdict.APPLICABLE, because=(*b.YES.because, b.reason("sts_diagnosis", True)))
+    more = Outcome(Verdict.APPLICABLE, (), Stated((*b.YES.because, b.reason("sts_diagnosis", True))))
     first = b.group(question("a", "x"), b.leaf(rule("one", "1"), b.YES))
     (card,) = cards(first, b.group(question("b", "x"), b.leaf(rule("two", "2"), more)))
     assert body(card).count("Metastasis count — 3") == 1

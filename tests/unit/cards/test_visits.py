@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
+
+from msgspec.structs import replace
 
 from fhir_cds.cards.visits import current, pressing, window
 from fhir_cds.reasoning.outcome import Visit

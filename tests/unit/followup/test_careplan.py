@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from typing import Any
+
+from msgspec.structs import replace
 
 from fhir_cds.fhir.dates import DateRange
 from fhir_cds.followup.careplan import careplan, proposal
