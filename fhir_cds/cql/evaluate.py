@@ -45,7 +45,9 @@ class Evaluation:
         Raises InputError when there is no such define, EvaluationError when it fails, BudgetError when it takes too
         many steps.
         """
-        return self._at(self._slot(library, define))
+        slot = self._slot(library, define)
+        value = self._values[slot]
+        return self._computed(slot) if value is self._unset else value
 
     def _slot(self, library: str, define: str) -> int:
         slot = self._program.compiled.slots.get(("e", library, define))
@@ -55,8 +57,10 @@ class Evaluation:
 
     def _at(self, slot: int) -> Any:
         value = self._values[slot]
-        if value is not self._unset:
-            return value
+        return self._computed(slot) if value is self._unset else value
+
+    def _computed(self, slot: int) -> Any:
+        """Return the value of a define that has not been asked for yet."""
         name, function = self._program.compiled.by_slot[slot]
         try:
             return function(self._state, self._values)

@@ -170,7 +170,7 @@ def equivalent(c: Compiler, node: Node) -> Step[Expr]:
     """Compile Equivalent; of a FHIR concept and a known code or concept it is a set lookup."""
     for one, other in (node["operand"], node["operand"][::-1]):
         raw = raw_codes(c, one)
-        if raw is not None and other.kind in {"CodeRef", "ConceptRef"}:
+        if raw is not None and _is_known(other):
             known: Expr = yield c.visit(other)
             function, operand = raw
             value: Expr = yield c.visit(operand)
@@ -180,6 +180,11 @@ def equivalent(c: Compiler, node: Node) -> Step[Expr]:
     left: Expr = yield c.visit(node["operand"][0])
     right: Expr = yield c.visit(node["operand"][1])
     return call(c, node, [left, right], [])
+
+
+def _is_known(node: Node) -> bool:
+    """Tell whether a node names a code or concept of the library; translators wrap a code in ToConcept."""
+    return node.kind in {"CodeRef", "ConceptRef"} or (node.kind == "ToConcept" and node["operand"].kind == "CodeRef")
 
 
 HANDLERS: Final[dict[str, Handler]] = {

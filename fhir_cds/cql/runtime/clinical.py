@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(Struct, frozen=True):
     """One code of a code system; `version` and `display` take no part in equivalence."""
 
     code: str | None
@@ -15,16 +14,14 @@ class Code:
     display: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Concept:
+class Concept(Struct, frozen=True):
     """Codes that mean the same thing."""
 
     codes: tuple[Code, ...]
     display: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ValueSet:
+class ValueSet(Struct, frozen=True):
     """A reference to a value set by canonical; its codes are looked up by whoever evaluates."""
 
     id: str
@@ -32,8 +29,7 @@ class ValueSet:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CodeSystem:
+class CodeSystem(Struct, frozen=True):
     """A reference to a code system by URI."""
 
     id: str

@@ -6,15 +6,16 @@ the other bound. So a boundary is a pair of points, the least and the greatest i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from fhir_cds.cql.runtime.points import MAXIMUM, MINIMUM, predecessor, successor
 from fhir_cds.cql.runtime.quantity import Quantity
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(Struct, frozen=True):
     """The points between `low` and `high`; `point_type` names their type ("Integer" … "Time"), None when unknown.
 
     Python equality is structural; CQL equality is `comparison.Equal`.

@@ -7,18 +7,18 @@ as one (CQL 1.5, "Quantity", "Equal", "Equivalent"). A quantity with an invalid 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Context, Decimal
 from fractions import Fraction
 from functools import lru_cache
 from typing import Final
 
+from msgspec import Struct
+
 from fhir_cds.cql.runtime import ucum
 from fhir_cds.cql.runtime.numbers import CONTEXT, decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
+class Quantity(Struct, frozen=True):
     """A Decimal with a unit: UCUM, or a calendar unit as a word ("year", "month", "day" …), "1" when there is none.
 
     Python equality is structural; CQL equality is `comparison.Equal`.
@@ -32,8 +32,7 @@ class Quantity:
         return f"{shown} {self.unit}" if self.unit in CALENDAR else f"{shown} '{self.unit}'"
 
 
-@dataclass(frozen=True, slots=True)
-class Ratio:
+class Ratio(Struct, frozen=True):
     """Two quantities in relation; not reduced."""
 
     numerator: Quantity

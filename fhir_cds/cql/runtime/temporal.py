@@ -91,6 +91,11 @@ class Date:
         day = date.fromordinal(self.lo + EPOCH_ORDINAL)
         return (day.year, day.month, day.day)[: self.precision + 1]
 
+    def calendar(self, component: str) -> int:
+        """Return the year, month or day (`component`) on which the value starts."""
+        found: int = getattr(date.fromordinal(self.lo + EPOCH_ORDINAL), component)
+        return found
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Date) and self.lo == other.lo and self.hi == other.hi
 
@@ -163,6 +168,18 @@ class DateTime:
         days, ms = divmod(self.lo + self.offset * 60_000, DAY_MS)
         day = date.fromordinal(days + EPOCH_ORDINAL)
         return (day.year, day.month, day.day, *time_fields(ms))[: self.precision + 1]
+
+    def calendar(self, component: str) -> int:
+        """Return the local year, month or day (`component`) on which the value starts."""
+        found: int = getattr(date.fromordinal(self.local_day() + EPOCH_ORDINAL), component)
+        return found
+
+    def to_date(self) -> Date:
+        """Return the local date."""
+        first = self.local_day()
+        if self.precision >= DAY:
+            return Date(DAY, first, first)
+        return Date(self.precision, first, (self.hi + self.offset * 60_000) // DAY_MS)
 
     def local_day(self) -> int:
         """Return the local day (days since 1970-01-01) on which the value starts."""

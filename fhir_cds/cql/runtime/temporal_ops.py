@@ -219,7 +219,7 @@ def time_of_day(state: State) -> Time:
 
 def date_from(value: DateTime | Date | None) -> Date | None:
     """Return the date of a DateTime, in its own offset."""
-    return Date.of(*value.fields()[:HOUR]) if isinstance(value, DateTime) else value
+    return value.to_date() if isinstance(value, DateTime) else value
 
 
 def time_from(value: DateTime | None) -> Time | None:
@@ -238,7 +238,10 @@ def component_from(value: Temporal | None, precision: str) -> int | None:
     """Return one component; None when it is not known."""
     if value is None:
         return None
-    position = PRECISION_INDEX[precision] - (HOUR if isinstance(value, Time) else 0)
+    position = PRECISION_INDEX[precision]
+    if position <= DAY and not isinstance(value, Time):
+        return value.calendar(precision) if position <= value.precision else None
+    position -= HOUR if isinstance(value, Time) else 0
     fields = value.fields()
     if position < 0:
         raise ValueError(f"a time of day has no {precision}")

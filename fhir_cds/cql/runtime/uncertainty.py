@@ -7,13 +7,13 @@ on the bounds. Where the CQL tests expect an interval, an uncertainty is the clo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Uncertainty:
+
+class Uncertainty(Struct, frozen=True):
     """A number between `low` and `high`, both included and different."""
 
     low: int
