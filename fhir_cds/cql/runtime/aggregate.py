@@ -45,6 +45,8 @@ def _extreme(better: Callable[[Any, Any], bool | None], python: Callable[[list[A
         values = _values(source)
         if not values:
             return None
+        if len(values) == 1:
+            return values[0]
         if all(type(value) in _PLAIN for value in values):
             return python(values)
         best, undecided = values[0], []

@@ -110,7 +110,10 @@ def concept_in(value: Json | None, codes: frozenset[tuple[str | None, str | None
     """Tell whether a CodeableConcept has one of the codes; false for null (CQL reference, "In (Valueset)")."""
     if value is None:
         return False
-    return any((c.get("system"), c.get("code")) in codes for c in value.get("coding", ()))
+    for coding in value.get("coding", ()):  # noqa: SIM110 - a generator for each costs more
+        if (coding.get("system"), coding.get("code")) in codes:
+            return True
+    return False
 
 
 def coding_in(value: Json | None, codes: frozenset[tuple[str | None, str | None]]) -> bool:

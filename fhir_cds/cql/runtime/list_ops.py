@@ -93,6 +93,8 @@ def distinct(source: list[Any] | None) -> list[Any] | None:
     """Return the elements without duplicates, in order of first appearance."""
     if source is None:
         return None
+    if len(source) < 2:
+        return source[:]
     found = _Seen()
     return [element for element in source if found.add(element)]
 
