@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from fhir_cds.fhir import ids
 from fhir_cds.reasoning import activity, conditions, dynamic, goals, inputs, participants, plans
-from fhir_cds.reasoning.layout import Laid
+from fhir_cds.reasoning.layout import Laid, Layout
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Outcome, Stated, Verdict
 from fhir_cds.reasoning.session import Session
 from fhir_cds.reasoning.special import COLLECT, CPG_ACTIVITY
@@ -36,12 +36,13 @@ _NOTHING: Final = _Defined()
 
 def apply_plan(session: Session, plan: Json) -> Applied:
     """Return `plan` applied to the session's patient; its issues are those of its own level (ER-02)."""
-    laid = session.engine.layout(plan)
+    return _apply_laid(session, plan, session.engine.layout(plan))
+
+
+def _apply_laid(session: Session, plan: Json, laid: Layout) -> Applied:
     inner = session.within(laid.canonical)
     made = goals.goals(inner, plan) if "goal" in plan else ()
     actions = apply_actions(inner, plan, laid.actions, first_only=laid.first_only)
-    if "given" not in session.memo:
-        session.memo["given"] = session.context.given
     return Applied(
         plan=plan,
         subject=session.subject,
@@ -49,7 +50,7 @@ def apply_plan(session: Session, plan: Json) -> Applied:
         actions=actions,
         goals=made,
         issues=tuple(inner.issues),
-        context=session.memo["given"],
+        context=session.given,
     )
 
 
@@ -177,12 +178,12 @@ def _reference(definition: Json, canonical: str) -> str:
 def _nested(session: Session, plan: Json, definition: Json, path: str) -> Applied | None:
     if definition.get("url") in session.context.left_out:
         return None
-    canonical = plans.canonical(definition)
-    if canonical in session.open_plans:
-        ring = " -> ".join((*session.open_plans[session.open_plans.index(canonical) :], canonical))
+    laid = session.engine.layout(definition)
+    if laid.canonical in session.open_plans:
+        ring = " -> ".join((*session.open_plans[session.open_plans.index(laid.canonical) :], laid.canonical))
         _issue(session, "processing", f"plans contain each other: {ring}", plan, f"{path}.definitionCanonical")
         return None
-    return apply_plan(session, definition)
+    return _apply_laid(session, definition, laid)
 
 
 def _collect(session: Session, plan: Json, definition: Json, reference: Json, path: str) -> dict[str, Any]:

@@ -57,7 +57,9 @@ def begin(engine: Engine, record: Record, now: str, context: Context = NO_CONTEX
     given = {f"%{name}": value for name, value in variables.items() if value != []}
     evaluation = engine.evaluate(record.resources, moment, {**given, **context.parameters})
     explainer = Explainer(engine.graph, evaluation)
-    return Session(engine, record.subject, record.resources, known, moment, context, evaluation, explainer)
+    return Session(
+        engine, record.subject, record.resources, known, moment, context, evaluation, explainer, context.given
+    )
 
 
 def apply_plan(engine: Engine, plan: str | Json, record: Record, now: str, context: Context = NO_CONTEXT) -> Applied:

@@ -119,7 +119,7 @@ def applicability(session: Session, plan: Json, action: Json, path: str) -> Outc
 def decide(session: Session, plan: Json, laid: Laid) -> Outcome:
     """Return whether an action of a plan that is laid out applies to the session's patient, with its grounds."""
     if laid.define is not None:
-        return _of_define(session, plan, laid.define, f"{laid.path}.condition[0]")
+        return _of_define(session, plan, laid.define, laid.condition)
     return applicability(session, plan, laid.action, laid.path) if laid.conditional else ALWAYS
 
 

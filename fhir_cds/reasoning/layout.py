@@ -20,15 +20,16 @@ _DEPENDENT: Final = ("dynamicValue", "participant", "definitionUri")
 class Laid:
     """One action: its path and id, the actions below it, its definition (None where it has none or it is not there).
 
-    `define` is that of its only condition, None where there is none, there are several, or it is no plain define;
-    `values` the produced action before what depends on the patient is set (to be read only); `settled` says that
-    nothing does, and that it makes no request.
+    `define` is that of its only condition (which stands at `condition`), None where there is none, there are several,
+    or it is no plain define; `values` the produced action before what depends on the patient is set (to be read only);
+    `settled` says that nothing does, and that it makes no request.
     """
 
     path: str
     id: str
     action: Json
     define: Define | None
+    condition: str
     conditional: bool
     first_only: bool
     below: tuple[Laid, ...]
@@ -93,6 +94,7 @@ def _laid(plan: Json, action: Json, path: str, registry: Registry, known: Known)
         id=plans.action_id(action, path),
         action=action,
         define=_define(plan, action, known),
+        condition=f"{path}.condition[0]",
         conditional=bool(action.get("condition")),
         first_only=plans.behaviour(action) == "any",
         below=_level(plan, action.get("action"), path, registry, known),

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
+from msgspec import Struct
+
 from fhir_cds.errors import ContentError, EvaluationError
 from fhir_cds.reasoning import fhirpath
 from fhir_cds.reasoning.engine import Engine
@@ -54,12 +56,12 @@ class Context:
         return {name: value for name in _SHOWN if (value := getattr(self, name)) is not None}
 
 
-@dataclass(slots=True)
-class Session:
+class Session(Struct):
     """One patient's evaluation with the context of the call.
 
-    `issues` gathers what went wrong, in order; `memo` keeps what projections have worked out, by their own keys;
-    `failed` has the place of each action whose outcome failed, in all plans applied.
+    `given` is what of the context shows in the result; `issues` gathers what went wrong, in order; `memo` keeps what
+    projections have worked out, by their own keys; `failed` has the place of each action whose outcome failed, in all
+    plans applied.
     """
 
     engine: Engine
@@ -70,10 +72,11 @@ class Session:
     context: Context
     evaluation: Any  # logic.Evaluation
     explainer: Explainer
-    issues: list[Json] = field(default_factory=list)
+    given: Json
+    issues: list[Json] = []  # a new list for each session, as the members below
     open_plans: tuple[str, ...] = ()
-    memo: dict[Any, Any] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)
+    memo: dict[Any, Any] = {}
+    failed: list[str] = []
 
     @property
     def today(self) -> str:
@@ -91,6 +94,7 @@ class Session:
             self.context,
             self.evaluation,
             self.explainer,
+            self.given,
             [],
             (*self.open_plans, plan),
             self.memo,
