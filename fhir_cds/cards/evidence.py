@@ -5,15 +5,12 @@ Extensions are found by the last segment of their canonical, so that content und
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
-from types import MappingProxyType
 from typing import Any, Final
 
 from fhir_cds.cards import markdown, words
-from fhir_cds.reasoning import plans
-from fhir_cds.reasoning.engine import Engine
 from fhir_cds.reasoning.outcome import Json
 
 RECOMMENDATION: Final = "recommendation"
@@ -71,8 +68,8 @@ class Relation:
 class Evidence:
     """All that says how a recommendation is to be taken; `label` is the plan's subtitle (source and number).
 
-    `figures` are the studies that it rests on, each in a sentence; `line` is grade, vote, number and citation as one
-    line of GFM.
+    `figures` are the studies that it rests on, each in a sentence. As GFM: `graded` is grade and vote, `line` grade,
+    vote, number and citation on one line.
     """
 
     source: str
@@ -86,9 +83,12 @@ class Evidence:
     label: str | None = None
     relations: tuple[Relation, ...] = ()
     figures: tuple[str, ...] = ()
+    graded: str = field(init=False, compare=False)
     line: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
+        graded = " · ".join([self.grade(), *([str(self.vote)] if self.vote else [])])
+        object.__setattr__(self, "graded", markdown.escape(graded))
         object.__setattr__(self, "line", self._line())
 
     @property
@@ -131,23 +131,6 @@ def evidence(plan: Json, action: Json) -> Evidence:
         label=plan.get("subtitle"),
         relations=tuple(_relations(plan)),
         figures=tuple(_figures(plan.get("relatedArtifact", ()))),
-    )
-
-
-def authored(engine: Engine) -> Mapping[int, Evidence]:
-    """Return the evidence of the recommendations of the content, by identity of their actions.
-
-    These are the actions as authored and as produced for a patient for whom nothing in them is changed: what is found
-    here need not be read from the content again for each call.
-    """
-    return MappingProxyType(
-        {
-            id(values): evidence(plan, values)
-            for plan in engine.registry.by_type("PlanDefinition")
-            if plans.is_recommendation(plan)
-            for laid in engine.layout(plan).actions
-            for values in (laid.action, laid.values)
-        }
     )
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fhir_cds.cards import markdown, words
 from fhir_cds.knowledge.registry import Registry
@@ -44,7 +44,11 @@ _CODES: Final = ("code", "vaccineCode", "medicationCodeableConcept", "type")
 _LONGEST_LIST: Final = 4
 
 
-Row = tuple[str, str, str, str]
+class Line(NamedTuple):
+    """A fact on a card: what makes it the same fact (its id, else its define, and the value), and how it reads."""
+
+    same: tuple[str, str]
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,46 +57,41 @@ class Facts:
 
     texts: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, Json] = field(default_factory=dict)
-    _rows: dict[int, tuple[Reason, Row]] = field(default_factory=dict)
+    _lines: dict[int, tuple[Reason, Line]] = field(default_factory=dict)
 
     def text(self, fact: str) -> str:
         """Return the text of a fact by its id."""
         return self.texts.get(fact, readable(fact))
 
-    def rows(self, reasons: Iterable[Reason]) -> Iterator[Row]:
-        """Yield name (the define's, in the content's words), value, date and resources of each fact, escaped.
+    def lines(self, grounds: Iterable[Iterable[Reason]]) -> Iterator[str]:
+        """Yield each fact with a value on a line: its define (in the content's words), value, date and resources.
 
         Two defines of one fact with the same value stand once.
         """
         defines: set[str] = set()
         values: set[tuple[str, str]] = set()
-        for reason in reasons:
-            if reason.value is None or reason.define in defines:
-                continue
-            row = self._remembered(reason)
-            value = (reason.fact or reason.define, row[1])
-            if value not in values:
-                defines.add(reason.define)
-                values.add(value)
-                yield row
+        lines = self._lines
+        for reasons in grounds:
+            for reason in reasons:
+                if reason.define in defines or reason.value is None:
+                    continue
+                known = lines.get(id(reason))  # the cards of one call show the same facts again and again
+                if known is None:  # the reason is kept with its line, so that its identity stays its own
+                    known = lines[id(reason)] = reason, self._line(reason)
+                same, text = known[1]
+                if same not in values:
+                    defines.add(reason.define)
+                    values.add(same)
+                    yield text
 
-    def _remembered(self, reason: Reason) -> Row:
-        """Return the row of one fact; the cards of one call show the same facts again and again."""
-        found = self._rows.get(id(reason))
-        if found is None:  # the reason is kept with its row, so that its identity stays its own
-            found = self._rows[id(reason)] = reason, self._row(reason)
-        return found[1]
-
-    def _row(self, reason: Reason) -> Row:
-        """Return the row of one fact."""
+    def _line(self, reason: Reason) -> Line:
+        """Return one fact as a line."""
         dates = sorted({when for ref in reason.resources if (when := dated(self.resources.get(ref)))})
         when = words.RANGE.format(dates[0], dates[-1]) if len(dates) > 1 else "".join(dates)
-        return (
-            markdown.escape(reason.define),
-            markdown.escape(self.value(reason)),
-            markdown.escape(when),
-            ", ".join([markdown.code(ref) for ref in reason.resources[:_LONGEST_LIST]]),
-        )
+        value = markdown.escape(self.value(reason))
+        sources = ", ".join([markdown.code(ref) for ref in reason.resources[:_LONGEST_LIST]])
+        said = dict.fromkeys(part for part in (value, markdown.escape(when), sources) if part)
+        return Line((reason.fact or reason.define, value), f"{markdown.escape(reason.define)} — {' · '.join(said)}")
 
     def value(self, reason: Reason) -> str:
         """Return the value of a define in words, with what its first resource is about where the value is only yes."""

@@ -12,28 +12,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from fhir_cds.cards.decisions import Decision, Difference, Item
+from fhir_cds.cards.decisions import Decision, Difference, Item, Part
 from fhir_cds.cards.evidence import SUPPRESSED, Relation
-from fhir_cds.reasoning.outcome import Json, Verdict
+from fhir_cds.reasoning.outcome import Verdict
 
-_TOPICS: Final = "/decision-topic"
 _CONTEXT: Final = "context"
 _DIFFERENT: Final = ("differs", "contradicts")
 
 
-def join(found: Iterable[Decision]) -> list[Decision]:
-    """Return the decisions, each first one of a topic joined by the later ones of that topic, in the given order."""
-    leads: dict[str, Decision] = {}
-    joined: dict[str, list[Decision]] = {}
-    for number, decision in enumerate(found):
-        topic = _topic(decision.plan)
-        if topic is None or topic == _CONTEXT:
-            topic = f"#{number}"
-        if topic in leads:
-            joined.setdefault(topic, []).append(decision)
-        else:
-            leads[topic] = decision
-    return [replace(lead, joined=tuple(joined[topic])) if topic in joined else lead for topic, lead in leads.items()]
+def join(found: Iterable[Part]) -> list[Decision]:
+    """Return the decisions: the first part of a question leads, joined by the later ones of it, in the given order."""
+    asked: dict[str, list[Part]] = {}
+    for number, part in enumerate(found):
+        question = part.strategy.question
+        asked.setdefault(f"#{number}" if question is None or question == _CONTEXT else question, []).append(part)
+    return [Decision.of(*parts) for parts in asked.values()]
 
 
 def shown(joined: Sequence[Decision]) -> list[Decision]:
@@ -43,9 +36,10 @@ def shown(joined: Sequence[Decision]) -> list[Decision]:
     card of its own is on the first one.
     """
     found = sorted((decision for decision in joined if decision.shown), key=lambda decision: decision.rank)
-    beside = [one for one in joined if not one.shown and _topic(one.plan) == _CONTEXT and one.background]
-    if found and beside:
-        found[0] = replace(found[0], joined=(*found[0].joined, *beside))
+    beside = [one.parts[0] for one in joined if not one.shown and one.strategy.question == _CONTEXT]
+    background = [part for part in beside if part.background]
+    if found and background:
+        found[0] = Decision.of(*found[0].parts, *background)
     return found
 
 
@@ -55,12 +49,12 @@ def with_differences(chosen: Sequence[Decision]) -> tuple[Decision, ...]:
     That is the card with most of the recommendations concerned, the first one among equals. A recommendation of several
     actions is named by the first of them that applies.
     """
-    places = {
-        _key(item): (number, item)
-        for number, decision in reversed(list(enumerate(chosen)))
-        for item in reversed(decision.every_item)
-        if item.verdict is Verdict.APPLICABLE and item.evidence.display != SUPPRESSED
-    }
+    places: dict[str, tuple[int, Item]] = {}
+    for number, decision in enumerate(chosen):
+        for part in decision.parts:
+            for item in part.items:
+                if item.outcome.verdict is Verdict.APPLICABLE and item.said.evidence.display != SUPPRESSED:
+                    places.setdefault(item.said.id, (number, item))
     placed: dict[int, list[Difference]] = {}
     for difference, ends in _differences(places):
         counts = [0] * len(chosen)
@@ -76,8 +70,8 @@ def with_differences(chosen: Sequence[Decision]) -> tuple[Decision, ...]:
 def _differences(places: Mapping[str, tuple[int, Item]]) -> Iterator[tuple[Difference, tuple[str, ...]]]:
     """Yield each difference between recommendations that apply, with their keys, by the id of its entry."""
     declared: dict[tuple[str, str], list[tuple[str, Relation]]] = {}
-    for key, (_, item) in sorted(places.items()):
-        for relation in item.evidence.relations:
+    for key in sorted(places):
+        for relation in places[key][1].said.evidence.relations:
             if relation.code in _DIFFERENT and places.keys().isdisjoint(relation.unless):
                 declared.setdefault((relation.id, relation.code), []).append((key, relation))
     for _, found in sorted(declared.items()):
@@ -92,19 +86,6 @@ def _differences(places: Mapping[str, tuple[int, Item]]) -> Iterator[tuple[Diffe
         if applying:
             first = found[0][1]
             yield Difference(first.text, first.resolution, tuple(places[end][1] for end in applying)), applying
-
-
-def _topic(plan: Json) -> str | None:
-    """Return the decision topic of a strategy, None without one."""
-    for concept in plan.get("topic", ()):
-        for coding in concept.get("coding", ()):
-            if str(coding.get("system", "")).endswith(_TOPICS):
-                return str(coding.get("code"))
-    return None
-
-
-def _key(item: Item) -> str:
-    return f"{item.evidence.source}:{item.evidence.number}"
 
 
 def _source(end: str) -> str:

@@ -8,26 +8,13 @@ resource that others should act on).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from fhir_cds.cards import facts, words
+from fhir_cds.cards.authored import SelectionBehavior
 from fhir_cds.cards.messages import Action, Suggestion
 from fhir_cds.fhir import ids
 from fhir_cds.reasoning.outcome import AppliedAction, Json
-
-SelectionBehavior = Literal["at-most-one", "any"]
-SELECTION: Final[Mapping[str, SelectionBehavior]] = MappingProxyType(
-    {
-        "any": "any",
-        "one-or-more": "any",
-        "all": "any",
-        "all-or-none": "any",
-        "exactly-one": "at-most-one",
-        "at-most-one": "at-most-one",
-    }
-)
-"""PlanDefinition selection behaviour → card; `all` and `all-or-none` also make one suggestion of all their actions."""
 
 JOINED: Final = frozenset({"all", "all-or-none"})
 _NOT_WHAT_IS_ORDERED: Final = frozenset({"id", "priority"})

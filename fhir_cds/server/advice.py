@@ -94,7 +94,7 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
     )
     shown = chosen(applied, projection)
     cards = cards_from(shown, projection)
-    rows = _rows(cards, recommendations_of(shown, projection))
+    rows = _rows(cards, recommendations_of(cards, shown))
     return Advice(Response(cards=cards), applied, rows, gaps, len(session.failed), record.subject, now)
 
 

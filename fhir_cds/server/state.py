@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from fhir_cds.cards.authored import Authored
 from fhir_cds.cards.discovery import Offer, document, offers
-from fhir_cds.cards.evidence import Evidence, authored
 from fhir_cds.cards.facts import texts
 from fhir_cds.data.forms import Forms
 from fhir_cds.knowledge.load import Knowledge
@@ -44,7 +44,7 @@ class Loaded:
     discovery: bytes
     etag: str
     fact_texts: Mapping[str, str]
-    authored: Mapping[int, Evidence]
+    authored: Authored
     systems: Mapping[str, str]
     forms: Forms
     started: datetime
@@ -100,7 +100,7 @@ def derive(knowledge: Knowledge, clock: Clock, engine: Engine | None = None) -> 
         discovery=body,
         etag=etag,
         fact_texts=texts(registry),
-        authored=authored(made),
+        authored=Authored.of(made),
         systems=aliases(registry),
         forms=Forms.of(registry),
         started=clock(),

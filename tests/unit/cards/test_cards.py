@@ -240,7 +240,7 @@ def test_at_most_the_limit_and_nothing_lost() -> None:
     ]
     made = cards(*applied)
     assert sum(len(card.suggestions or ()) for card in made) == 9
-    behind = recommendations_of(chosen(applied, PROJECTION), PROJECTION)
+    behind = recommendations_of(made, chosen(applied, PROJECTION))
     assert {card.uuid for card in made} == behind.keys()
     assert sum(len(numbers) for numbers in behind.values()) == 9
     assert len(made) == LIMIT
@@ -329,7 +329,7 @@ def test_recommendations_behind_cards() -> None:
     """Each card uuid leads to the recommendations that apply in it."""
     applied = b.group(b.strategy(), b.leaf(b.rule("1"), b.YES), b.leaf(b.rule("2"), b.NO))
     (card,) = cards(applied)
-    assert recommendations_of(chosen([applied], PROJECTION), PROJECTION) == {card.uuid: ("guide:1",)}
+    assert recommendations_of([card], chosen([applied], PROJECTION)) == {card.uuid: ("guide:1",)}
 
 
 def test_a_lone_recommendation_has_its_own_card() -> None:

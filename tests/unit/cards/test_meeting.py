@@ -78,7 +78,8 @@ def test_feedback_counts_the_recommendations_of_both() -> None:
     """A shared card is recorded with the recommendations of every guideline on it."""
     applied = [b.group(question(n, "x"), b.leaf(rule(n, "1"), b.YES)) for n in ("one", "two")]
     projection = Projection(seed="call")
-    found = recommendations_of(chosen(applied, projection), projection)
+    decisions = chosen(applied, projection)
+    found = recommendations_of(cards_from(decisions, projection), decisions)
     assert list(found.values()) == [("one:1", "two:1")]
 
 
