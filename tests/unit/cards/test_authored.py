@@ -1,11 +1,11 @@
 """What is known of the content is used for what the content says, and for nothing else."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from fhir_cds.cards.authored import Authored
 from fhir_cds.cards.cards import Projection, cards_from, chosen
