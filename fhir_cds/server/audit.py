@@ -7,11 +7,12 @@ the process is killed is lost (less than a second of answers); feedback does not
 from __future__ import annotations
 
 import logging
-import queue
 import threading
+from collections import deque
 from typing import Final
 
-from fhir_cds.server.store import Answer, Store, StoreError
+from fhir_cds.server.store import Answer, Store
+from fhir_cds.server.tables import StoreError
 
 CAPACITY: Final = 10_000
 LINGER: Final = 0.25
@@ -25,17 +26,17 @@ class Audit:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._queue: queue.Queue[Answer] = queue.Queue(CAPACITY)
+        self._queue: deque[Answer] = deque()  # what adds to it and takes from it needs no lock
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fhir-cds-audit", daemon=True)
         self._thread.start()
 
     def __call__(self, answer: Answer) -> None:
         """Queue one answer; when the store cannot keep up it is logged as lost rather than holding up care."""
-        try:
-            self._queue.put_nowait(answer)
-        except queue.Full:
-            log.exception("an answer was not kept: the queue is full", extra={"service": answer.service})
+        if len(self._queue) < CAPACITY:
+            self._queue.append(answer)
+        else:
+            log.error("an answer was not kept: the queue is full", extra={"service": answer.service})
 
     def close(self) -> None:
         """Write everything queued and stop."""
@@ -44,9 +45,9 @@ class Audit:
 
     def _run(self) -> None:
         """Write what is queued every now and then, until told to stop and nothing is left."""
-        while not self._closing.wait(LINGER) or not self._queue.empty():
-            while not self._queue.empty():
-                self._write([self._queue.get_nowait() for _ in range(min(_BATCH, self._queue.qsize()))])
+        while not self._closing.wait(LINGER) or self._queue:
+            while self._queue:
+                self._write([self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))])
 
     def _write(self, answers: list[Answer]) -> None:
         """Write one batch; what the store does not take is logged as lost."""

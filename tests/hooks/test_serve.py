@@ -156,11 +156,17 @@ def add_service(folder: Path, name: str) -> None:
 
 def status(url: str) -> int:
     """Return the status of a GET."""
+    return answer_of(url)[0]
+
+
+def answer_of(call: str | urllib.request.Request) -> tuple[int, str]:
+    """Return status and body of a call."""
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return int(answer.status)
+        with urllib.request.urlopen(call, timeout=30) as answer:
+            return int(answer.status), answer.read().decode()
     except urllib.error.HTTPError as error:
-        return error.code
+        with error:
+            return error.code, error.read().decode()
 
 
 class Knocking:
@@ -288,3 +294,17 @@ def test_ready_says_when_the_store_takes_nothing(process: Started, tmp_path: Pat
     other.execute("ROLLBACK")
     other.close()
     assert status(f"{url}/ready") == 200
+
+
+def test_ready_says_when_the_file_of_the_store_is_gone(process: Started, tmp_path: Path) -> None:
+    """/ready is 503 and feedback is not acknowledged once the file is deleted, though its handle still takes writes."""
+    _, url = process
+    assert status(f"{url}/ready") == 200
+    (tmp_path / "f.sqlite3").unlink()
+    code, text = answer_of(f"{url}/ready")
+    assert (code, "removed or replaced" in text) == (503, True)
+    item = {"card": "c", "outcome": "overridden", "outcomeTimestamp": "2026-01-31T12:00:00Z"}
+    call = urllib.request.Request(
+        f"{url}/cds-services/svc/feedback", codec.encode({"feedback": [item]}), {"Content-Type": "application/json"}
+    )
+    assert answer_of(call)[0] == 503

@@ -1,15 +1,23 @@
-"""The store: idempotent, durable, without patient data."""
+"""The store: idempotent, durable, without patient data.
 
+`FHIR_CDS_TEST_STORE=postgresql+psycopg://…` runs what any database must pass on that one, in a schema of its own.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from fhir_cds.cards.messages import FeedbackItem, parse_feedback
 from fhir_cds.errors import InputError
 from fhir_cds.server.audit import Audit
-from fhir_cds.server.store import Answer, CardRow, Month, Store, StoreError, patient_hash
+from fhir_cds.server.store import Answer, CardRow, Month, Store, patient_hash
+from fhir_cds.server.tables import StoreError
 
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 REASON = {"reason": {"code": "c", "system": "https://e.org"}, "userComment": "Mrs Planted"}
@@ -28,9 +36,33 @@ def items(*items: dict[str, object]) -> tuple[FeedbackItem, ...]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """Return an empty store in a file."""
-    return Store(f"sqlite:///{tmp_path / 'f.sqlite3'}")
+def url(tmp_path: Path) -> str:
+    """Return the URL of an empty store."""
+    url = os.environ.get("FHIR_CDS_TEST_STORE")
+    if url is None:
+        return f"sqlite:///{tmp_path / 'f.sqlite3'}"
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA IF EXISTS fhir_cds_test CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA fhir_cds_test")
+    engine.dispose()
+    return f"{url}?options=-csearch_path%3Dfhir_cds_test"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    """Return an empty store."""
+    store = Store(url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def in_file(tmp_path: Path) -> Iterator[Store]:
+    """Return an empty store in a file of SQLite."""
+    store = Store(f"sqlite:///{tmp_path / 'f.sqlite3'}")
+    yield store
+    store.close()
 
 
 def test_feedback_is_idempotent(store: Store) -> None:
@@ -100,21 +132,21 @@ def test_purge(store: Store) -> None:
     """What is past its time goes, the rest stays."""
     store.keep([answer()])
     store.feedback("svc", "iss", items({}), AT + timedelta(days=2))
-    assert store.purge(AT + timedelta(days=1)) == 3
+    assert store.purge(AT + timedelta(days=1)) == 1
     assert store.counts() == []
     assert store.feedback("svc", "iss", items({}), AT) == 0
 
 
-def test_durability_settings(store: Store) -> None:
+def test_durability_settings(in_file: Store) -> None:
     """SQLite syncs each commit."""
-    with store._engine.connect() as connection:
+    with in_file._engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
 
 
-def test_tokens_are_shared(store: Store) -> None:
+def test_tokens_are_shared(store: Store, url: str) -> None:
     """A token id is new once, whichever worker asks, until it has expired."""
-    other = Store(str(store._engine.url))
+    other = Store(url)
     assert store.first_use("iss", "j", 100.0, 0.0)
     assert not other.first_use("iss", "j", 100.0, 1.0)
     assert other.first_use("another", "j", 100.0, 1.0)
@@ -128,6 +160,51 @@ def test_broken_store_is_an_error(store: Store) -> None:
         connection.exec_driver_sql("DROP TABLE fhir_cds_feedback")
     with pytest.raises(StoreError):
         store.feedback("svc", "iss", items({}), AT)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_is_gone_is_an_error(in_file: Store, tmp_path: Path, replaced: bool) -> None:
+    """A removed or replaced file is noticed: what is written to the open handle would be lost."""
+    file = tmp_path / "f.sqlite3"
+    in_file.ping()
+    content = file.read_bytes()
+    file.unlink()
+    if replaced:
+        file.write_bytes(content)
+    for write in (
+        in_file.ping,
+        lambda: in_file.keep([answer()]),
+        lambda: in_file.feedback("svc", "iss", items({}), AT),
+    ):
+        with pytest.raises(StoreError, match="removed or replaced"):
+            write()
+
+
+def test_a_store_in_memory_has_no_file() -> None:
+    """A store without a file takes writes."""
+    store = Store("sqlite://")
+    store.keep([answer()])
+    store.close()
+
+
+def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
+    """Tables with other columns are said at the start, and left as they are."""
+    file = tmp_path / "old.sqlite3"
+    connection = sqlite3.connect(file)
+    connection.execute("CREATE TABLE fhir_cds_response (id VARCHAR(36), cards INTEGER)")
+    connection.close()
+    with pytest.raises(InputError, match="fhir_cds_response is of another version"):
+        Store(f"sqlite:///{file}")
+    connection = sqlite3.connect(file)
+    assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("fhir_cds_response",)]
+    connection.close()
+
+
+def test_a_call_sent_again_shows_its_cards_once(store: Store) -> None:
+    """The same cards in a later answer (a caller that tries again) count as shown once, when they were first."""
+    store.keep([answer(), replace(answer(), id="again", at=AT + timedelta(days=1))])
+    assert [count.shown for count in store.counts()] == [1, 1]
+    assert store.months() == [Month("2026-01", 1, 0, 0)]
 
 
 @pytest.mark.parametrize("url", ["nonsense", "sqlite:////no/such/folder/f.sqlite3", "nodb://x"])
