@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal
 
+from msgspec import ValidationError
+
 from fhir_cds.cards import markdown, words
 from fhir_cds.cards.evidence import Evidence, evidence
-from fhir_cds.cards.messages import Coding, Indicator, Link
+from fhir_cds.cards.outgoing import Coding, Indicator, Link
 from fhir_cds.errors import ContentError
 from fhir_cds.reasoning import plans
 from fhir_cds.reasoning.engine import Engine
@@ -118,7 +120,7 @@ class Authored:
                     for laid in engine.layout(plan).actions:
                         said[id(laid.action)] = recommendation(plan, laid.action)
                         said[id(laid.values)] = recommendation(plan, laid.values)
-            except ValueError as error:
+            except ValidationError as error:
                 raise ContentError(f"no card can be made of this plan: {error}", where=plans.canonical(plan)) from None
         return cls(MappingProxyType(said), MappingProxyType(asked))
 
@@ -132,7 +134,7 @@ class Authored:
 
 
 def recommendation(plan: Json, action: Json) -> Recommendation:
-    """Return what the action of a recommendation's plan says; raises ValueError for a citation that is no link."""
+    """Return what the action of a recommendation's plan says; raises ValidationError for a citation that is no link."""
     found = evidence(plan, action)
     title = str(action.get("title") or plan.get("title") or plan.get("id"))
     text = str(action.get("description") or action.get("textEquivalent") or plan.get("description") or "")
@@ -152,12 +154,12 @@ def recommendation(plan: Json, action: Json) -> Recommendation:
         statement=f"{markdown.escape(text)}\n\n{found.line}" if more else found.line,
         line=f"{markdown.escape(text or title)} — {found.line}",
         figures=tuple(map(markdown.escape, found.figures)),
-        links=tuple(Link(label=one.text, url=one.url, type="absolute") for one in found.citations if one.url),
+        links=tuple(Link.of(label=one.text, url=one.url, type="absolute") for one in found.citations if one.url),
     )
 
 
 def strategy(plan: Json) -> Strategy:
-    """Return what the plan of a decision says; raises ValueError for a topic that no card can carry."""
+    """Return what the plan of a decision says; raises ValidationError for a topic that no card can carry."""
     title = str(plan.get("title") or plan.get("id"))
     behaviour = next((action.get("selectionBehavior") for action in plan.get("action", ())), None)
     return Strategy(
@@ -188,6 +190,6 @@ def _topic(plan: Json, title: str) -> Coding:
     for concept in plan.get("topic", ()):
         for coding in concept.get("coding", ()):
             if coding.get("system") and coding.get("code"):
-                return Coding(system=coding["system"], code=coding["code"], display=coding.get("display") or title)
+                return Coding.of(system=coding["system"], code=coding["code"], display=coding.get("display") or title)
     system, _, code = str(plan.get("url", "")).rpartition("/")
-    return Coding(system=system or "urn:ietf:rfc:3986", code=str(plan.get("id") or code), display=title)
+    return Coding.of(system=system or "urn:ietf:rfc:3986", code=str(plan.get("id") or code), display=title)

@@ -14,7 +14,7 @@ from fhir_cds.cards import asking, detail, markdown, meeting, suggestions, words
 from fhir_cds.cards.authored import SELECTION, Authored, Recommendation, SelectionBehavior
 from fhir_cds.cards.decisions import Decision, Difference, Item, parts
 from fhir_cds.cards.facts import Facts, coded_text
-from fhir_cds.cards.messages import SUMMARY_LIMIT, Card, Link, OverrideReason, Source, Suggestion
+from fhir_cds.cards.outgoing import SUMMARY_LIMIT, Card, Link, OverrideReason, Source, Suggestion
 from fhir_cds.cards.visits import pressing, window
 from fhir_cds.fhir import ids
 from fhir_cds.reasoning.outcome import Applied, Json, Verdict
@@ -80,15 +80,15 @@ def _card(decision: Decision, projection: Projection) -> Card:
     choices = _suggestions(decision, projection)
     summary = _summary(decision)
     uuid = ids.stable_uuid("card", projection.seed, decision.strategy.key)
-    return Card(
+    return Card.of(
         uuid=uuid,
         summary=markdown.fit(summary, SUMMARY_LIMIT),
         detail=detail.detail(decision, projection.facts, projection.gaps, summary),
         indicator=decision.indicator,
         source=_source(decision),
         suggestions=tuple(choices) or None,
-        selection_behavior=_selection(decision, projection) if choices else None,
-        override_reasons=projection.override_reasons or None if decision.applicable else None,
+        selectionBehavior=_selection(decision, projection) if choices else None,
+        overrideReasons=projection.override_reasons or None if decision.applicable else None,
         links=_links(decision, projection, uuid) or None,
     )
 
@@ -97,15 +97,15 @@ def _rest(found: Sequence[Decision], projection: Projection) -> Card:
     """Return the one card that holds what is beyond the limit, so that nothing is lost."""
     first = found[0]
     choices = suggestions.each_once(choice for decision in found for choice in _suggestions(decision, projection))
-    return Card(
+    return Card.of(
         uuid=ids.stable_uuid("card", projection.seed, *(decision.strategy.key for decision in found)),
         summary=markdown.fit(words.MORE_SUMMARY.format(count=len(found)), SUMMARY_LIMIT),
         detail="\n\n".join(_titled(decision, projection) for decision in found),
         indicator=first.indicator,
         source=_source(first),
         suggestions=tuple(choices) or None,
-        selection_behavior="any" if choices else None,
-        override_reasons=projection.override_reasons or None if choices else None,
+        selectionBehavior="any" if choices else None,
+        overrideReasons=projection.override_reasons or None if choices else None,
     )
 
 
@@ -232,7 +232,7 @@ def _links(decision: Decision, projection: Projection, uuid: str) -> tuple[Link,
                 found[link.url] = link
     if projection.app_url is None:
         return tuple(found.values())
-    return (*found.values(), Link(label=words.APP_LINK, url=projection.app_url, type="smart", app_context=uuid))
+    return (*found.values(), Link.of(label=words.APP_LINK, url=projection.app_url, type="smart", appContext=uuid))
 
 
 def _source(decision: Decision) -> Source:
@@ -246,7 +246,7 @@ def _source(decision: Decision) -> Source:
     url = next((citation.url for citations in cited for citation in citations if citation.url), None)
     strategy = decision.strategy
     label = cited[0][0].text if cited else strategy.publisher or strategy.title
-    return Source(label=label, url=url, topic=strategy.topic)
+    return Source.of(label=label, url=url, topic=strategy.topic)
 
 
 def recommendations_of(cards: Sequence[Card], chosen: Sequence[Decision]) -> dict[str, tuple[str, ...]]:

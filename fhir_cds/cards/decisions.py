@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from fhir_cds.cards.authored import UNGRADED, URGENCY, Authored, Recommendation, Strategy
 from fhir_cds.cards.evidence import BACKGROUND, NO_CONSENSUS, RECOMMENDATION, SUPPRESSED
-from fhir_cds.cards.messages import Indicator
+from fhir_cds.cards.outgoing import Indicator
 from fhir_cds.cards.visits import current
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Outcome, Verdict, Visit
 

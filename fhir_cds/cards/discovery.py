@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import ValidationError
+from msgspec import ValidationError, convert
 
 from fhir_cds.cards.contexts import HOOKS
-from fhir_cds.cards.messages import Discovery, OverrideReason, ServiceEntry
+from fhir_cds.cards.outgoing import Discovery, OverrideReason, ServiceEntry
 from fhir_cds.errors import ContentError
 from fhir_cds.fhir import codec
 from fhir_cds.knowledge.service import Service
@@ -65,7 +65,7 @@ def offers(services: Iterable[Service]) -> tuple[Offer, ...]:
 
 def document(offered: Sequence[Offer]) -> tuple[bytes, str]:
     """Return the discovery document as JSON and its ETag."""
-    body = codec.encode(Discovery(services=tuple(offer.entry for offer in offered)).json_object())
+    body = codec.encode(Discovery.of(services=tuple(offer.entry for offer in offered)))
     return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
@@ -74,12 +74,10 @@ def _offer(service: Service) -> Offer:
     extension: Mapping[str, Any] = service.entry.get("extension") or {}
     public = {key: value for key, value in extension.items() if not key.startswith(NAMESPACE)}
     try:
-        entry = ServiceEntry.model_validate({**service.entry, "extension": public or None})
-        reasons = tuple(OverrideReason.model_validate(reason) for reason in extension.get(OVERRIDE_REASONS, ()))
+        entry = convert({**service.entry, "extension": public or None}, ServiceEntry)
+        reasons = tuple(convert(reason, OverrideReason) for reason in extension.get(OVERRIDE_REASONS, ()))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ContentError(f"{place}: {first['msg']}", where=service.source) from None
+        raise ContentError(str(error), where=service.source) from None
     for key, template in service.prefetch.items():
         _check_template(template, service.hook, f"{service.source}: prefetch.{key}")
     return Offer(entry, service, reasons, frozenset(extension.get(LEFT_OUT, ())))

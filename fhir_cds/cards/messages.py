@@ -1,7 +1,6 @@
-"""The messages of CDS Hooks as pydantic models: what goes out is valid by construction, what comes in is checked once.
+"""The messages of CDS Hooks that are sent to us, checked once; what we send is in `outgoing`.
 
-Outgoing models are closed and hold no null, empty text, list or object (CDS Hooks 2.0 and 3.0 ballot, "JSON");
-incoming ones tolerate members they do not know (`extension` may sit anywhere). Field names are the standard's.
+Members they do not know are tolerated (`extension` may sit anywhere). Field names are the standard's.
 """
 
 from __future__ import annotations
@@ -25,10 +24,6 @@ from pydantic.alias_generators import to_camel
 
 from fhir_cds.errors import InputError
 
-SUMMARY_LIMIT: Final = 139
-"""Longest `summary` (CDS Hooks: fewer than 140 characters)."""
-
-Indicator = Literal["info", "warning", "critical"]
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
 
@@ -41,143 +36,7 @@ def _absolute(url: str) -> str:
     return url
 
 
-def _full(value: dict[str, Any]) -> dict[str, Any]:
-    """Return an object that has members, else raise ValueError."""
-    if not value:
-        raise ValueError("an object without members is not allowed")
-    return value
-
-
 Url = Annotated[str, StringConstraints(min_length=1), AfterValidator(_absolute)]
-Full = Annotated[dict[str, Any], AfterValidator(_full)]
-
-
-class Outgoing(BaseModel):
-    """A message we send: closed and frozen; `json_object` leaves out what has no value."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
-
-    extension: Full | None = None
-
-    def json_object(self) -> dict[str, Any]:
-        """Return the JSON object of this message, decimals of FHIR resources kept as they are."""
-        return self.model_dump(by_alias=True, exclude_none=True)
-
-
-class Coding(Outgoing):
-    """A code with its system, as used for topics."""
-
-    system: Url
-    code: Text
-    display: Text | None = None
-
-
-class OverrideReason(Coding):
-    """A reason a clinician may give for not following a card: display is mandatory here."""
-
-    display: Text
-
-
-class Source(Outgoing):
-    """Where the advice of a card comes from: the organisation or the guideline, and the card's topic."""
-
-    label: Text
-    url: Url | None = None
-    icon: Url | None = None
-    topic: Coding | None = None
-
-
-class Action(Outgoing):
-    """One change of a suggestion: a whole resource to create or update, or the id of one to delete."""
-
-    type: Literal["create", "update", "delete"]
-    description: Text
-    resource: Full | None = None
-    resource_id: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z]+/[A-Za-z0-9\-._]{1,64}$")] | None = None
-
-    @model_validator(mode="after")
-    def _whole(self) -> Action:
-        if self.type == "delete":
-            if self.resource is not None or self.resource_id is None:
-                raise ValueError("a delete action names resourceId and carries no resource")
-        elif self.resource is None or not self.resource.get("resourceType") or self.resource_id is not None:
-            raise ValueError(f"a {self.type} action carries a whole FHIR resource")
-        return self
-
-
-class Suggestion(Outgoing):
-    """Changes that belong together and are accepted as one, unless `action_selection_behavior` (3.0 ballot) is set."""
-
-    label: Text
-    uuid: Text
-    is_recommended: bool | None = None
-    action_selection_behavior: Literal["all", "any", "at-most-one"] | None = None
-    actions: Annotated[tuple[Action, ...], Field(min_length=1)] | None = None
-
-
-class Link(Outgoing):
-    """A link out of a card; `app_context` goes with SMART links only."""
-
-    label: Text
-    url: Url
-    type: Literal["absolute", "smart"]
-    app_context: Text | None = None
-    autolaunchable: bool | None = None
-
-    @model_validator(mode="after")
-    def _smart(self) -> Link:
-        if self.app_context is not None and self.type != "smart":
-            raise ValueError("appContext goes with smart links only")
-        return self
-
-
-class Card(Outgoing):
-    """One card."""
-
-    uuid: Text
-    summary: Annotated[str, StringConstraints(min_length=1, max_length=SUMMARY_LIMIT, strip_whitespace=True)]
-    detail: Text | None = None
-    indicator: Indicator
-    source: Source
-    suggestions: Annotated[tuple[Suggestion, ...], Field(min_length=1)] | None = None
-    selection_behavior: Literal["at-most-one", "any"] | None = None
-    override_reasons: Annotated[tuple[OverrideReason, ...], Field(min_length=1)] | None = None
-    links: Annotated[tuple[Link, ...], Field(min_length=1)] | None = None
-
-    @model_validator(mode="after")
-    def _choices(self) -> Card:
-        if self.suggestions and self.selection_behavior is None:
-            raise ValueError("a card with suggestions needs selectionBehavior")
-        recommended = sum(1 for suggestion in self.suggestions or () if suggestion.is_recommended)
-        if self.selection_behavior == "at-most-one" and recommended > 1:
-            raise ValueError("at most one suggestion may be recommended where at most one can be chosen")
-        return self
-
-
-class Response(Outgoing):
-    """The answer of a service; `cards` may be empty, `system_actions` is left out unless agreed with the client."""
-
-    cards: tuple[Card, ...]
-    system_actions: Annotated[tuple[Action, ...], Field(min_length=1)] | None = None
-
-
-class ServiceEntry(Outgoing):
-    """One entry of discovery."""
-
-    hook: Text
-    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]*$")]
-    description: Text
-    title: Text
-    prefetch: dict[str, Text] | None = None
-    usage_requirements: Text | None = None
-    version: Text | None = None
-    hook_version: Text | None = None
-
-
-class Discovery(Outgoing):
-    """The discovery document; `services` may be empty."""
-
-    services: tuple[ServiceEntry, ...]
 
 
 class Incoming(BaseModel):

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from fhir_cds.cards import facts, words
 from fhir_cds.cards.authored import SelectionBehavior
-from fhir_cds.cards.messages import Action, Suggestion
+from fhir_cds.cards.outgoing import Action, Suggestion
 from fhir_cds.fhir import ids
 from fhir_cds.reasoning.outcome import AppliedAction, Json
 
@@ -42,13 +42,13 @@ def suggestion(
 
     With `selection` (3.0 ballot) the actions are alternatives.
     """
-    return Suggestion(
+    return Suggestion.of(
         label=label,
         uuid=ids.stable_uuid("suggestion", seed, label, *(str(item.get("id", "")) for item in created)),
-        is_recommended=recommended,
-        action_selection_behavior=selection,
+        isRecommended=recommended,
+        actionSelectionBehavior=selection,
         actions=tuple(
-            Action(type="create", description=_description(resource), resource=dict(resource))
+            Action.of(type="create", description=_description(resource), resource=dict(resource))
             for resource in transaction(created, seed)
         ),
     )

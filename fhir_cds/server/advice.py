@@ -11,7 +11,7 @@ from fhir_cds.cards import contexts
 from fhir_cds.cards.cards import Projection, cards_from, chosen, recommendations_of
 from fhir_cds.cards.discovery import Offer
 from fhir_cds.cards.facts import Facts
-from fhir_cds.cards.messages import Card, Response
+from fhir_cds.cards.outgoing import Card, Response
 from fhir_cds.data.record import PatientRecord, assemble, normalised
 from fhir_cds.fhir import reference
 from fhir_cds.followup.careplan import proposal
@@ -95,7 +95,7 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
     shown = chosen(applied, projection)
     cards = cards_from(shown, projection)
     rows = _rows(cards, recommendations_of(cards, shown))
-    return Advice(Response(cards=cards), applied, rows, gaps, len(session.failed), record.subject, now)
+    return Advice(Response.of(cards=cards), applied, rows, gaps, len(session.failed), record.subject, now)
 
 
 def carried(

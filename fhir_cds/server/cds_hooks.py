@@ -68,7 +68,7 @@ async def call(request: Request) -> Response:
     with service.traces.span("advise", resources=len(record.resources)):
         advice = await _advice(content, question, service.settings.smart_app_url)
     _note(service, caller, question, advice, round((time.perf_counter() - started) * 1000))
-    return json_response(advice.response.json_object(), headers={"Cache-Control": "no-store"})
+    return json_response(advice.response, headers={"Cache-Control": "no-store"})
 
 
 async def feedback(request: Request) -> Response:

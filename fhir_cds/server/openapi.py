@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
+import msgspec
 from pydantic.json_schema import models_json_schema
 
 from fhir_cds import __version__
 from fhir_cds.cards.contexts import HOOKS, ID, ContextField
 from fhir_cds.cards.discovery import Offer
-from fhir_cds.cards.messages import Discovery, Feedback, Request, Response
+from fhir_cds.cards.messages import Feedback, Request
+from fhir_cds.cards.outgoing import Discovery, Response
 from fhir_cds.server.content_api import TYPES
 from fhir_cds.server.operations import OPERATIONS, Operation
 from fhir_cds.server.search import SEARCH
@@ -105,14 +107,16 @@ _ERRORS: Final = {
 
 def document(offers: Sequence[Offer], base: str) -> dict[str, Any]:
     """Return the OpenAPI document of a service with these offers at a base URL."""
-    _, schemas = models_json_schema(
-        [(Request, "validation"), (Feedback, "validation"), (Response, "serialization"), (Discovery, "serialization")],
+    _, incoming = models_json_schema(
+        [(Request, "validation"), (Feedback, "validation")],
         by_alias=True,
         ref_template="#/components/schemas/{model}",
     )
+    _, outgoing = msgspec.json.schema_components([Response, Discovery], ref_template="#/components/schemas/{name}")
     hooks = sorted({offer.service.hook for offer in offers})
     components = {
-        **schemas.get("$defs", {}),
+        **incoming.get("$defs", {}),
+        **outgoing,
         **{_call_name(hook): _call(hook) for hook in hooks},
         "Bundle": _BUNDLE,
         "OperationOutcome": _ISSUES,

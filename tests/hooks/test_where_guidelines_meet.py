@@ -10,7 +10,7 @@ import ehr
 import pytest
 
 from fhir_cds.authoring import cases, runner
-from fhir_cds.cards.messages import Card
+from fhir_cds.cards.outgoing import Card
 from fhir_cds.server.advice import Question, advise
 from fhir_cds.server.state import Loaded
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace as changed
 
 from fhir_cds.cards.cards import LIMIT, Projection, cards_from, chosen, recommendations_of
 from fhir_cds.cards.facts import Facts
-from fhir_cds.cards.messages import Card, OverrideReason, Response
+from fhir_cds.cards.outgoing import Card, OverrideReason, Response
 from fhir_cds.fhir import codec
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Outcome, Stated, Verdict, Visit
 
@@ -38,7 +38,7 @@ def cards(*applied: Applied, projection: Projection = PROJECTION) -> tuple[Card,
     """Return the cards, checked against our schema of the response."""
     made = cards_from(chosen(applied, projection), projection)
     jsonschema.Draft202012Validator(SCHEMA).validate(
-        codec.decode(codec.encode(Response(cards=made).json_object()).replace(b"\\u0000", b""))
+        codec.decode(codec.encode(Response.of(cards=made)).replace(b"\\u0000", b""))
     )
     return made
 
@@ -316,7 +316,7 @@ def test_gaps_are_said() -> None:
 
 def test_override_reasons_and_app_link() -> None:
     """Configured override reasons and the SMART link are on the card; its context is the opaque uuid."""
-    reasons = (OverrideReason(system="https://e.org/s", code="c", display="d"),)
+    reasons = (OverrideReason.of(system="https://e.org/s", code="c", display="d"),)
     projection = replace(PROJECTION, override_reasons=reasons, app_url="https://app.example.org/launch")
     made = cards(b.group(b.strategy(), b.leaf(b.rule("1"), b.YES)), projection=projection)
     assert made[0].override_reasons == reasons
