@@ -89,7 +89,7 @@ def _card(decision: Decision, projection: Projection) -> Card:
         suggestions=tuple(choices) or None,
         selectionBehavior=_selection(decision, projection) if choices else None,
         overrideReasons=projection.override_reasons or None if decision.applicable else None,
-        links=_links(decision, projection, uuid) or None,
+        links=_links((decision,), projection, uuid) or None,
     )
 
 
@@ -97,15 +97,17 @@ def _rest(found: Sequence[Decision], projection: Projection) -> Card:
     """Return the one card that holds what is beyond the limit, so that nothing is lost."""
     first = found[0]
     choices = suggestions.each_once(choice for decision in found for choice in _suggestions(decision, projection))
+    uuid = ids.stable_uuid("card", projection.seed, *(decision.strategy.key for decision in found))
     return Card.of(
-        uuid=ids.stable_uuid("card", projection.seed, *(decision.strategy.key for decision in found)),
+        uuid=uuid,
         summary=markdown.fit(words.MORE_SUMMARY.format(count=len(found)), SUMMARY_LIMIT),
         detail="\n\n".join(_titled(decision, projection) for decision in found),
         indicator=first.indicator,
         source=_source(first),
         suggestions=tuple(choices) or None,
         selectionBehavior="any" if choices else None,
-        overrideReasons=projection.override_reasons or None if choices else None,
+        overrideReasons=projection.override_reasons or None if any(one.applicable for one in found) else None,
+        links=_links(found, projection, uuid) or None,
     )
 
 
@@ -220,13 +222,13 @@ def _ordered(created: Sequence[Json], item: Item) -> str:
     return "; ".join(dict.fromkeys(filter(None, map(coded_text, created)))) or item.said.title
 
 
-def _links(decision: Decision, projection: Projection, uuid: str) -> tuple[Link, ...]:
+def _links(decisions: Sequence[Decision], projection: Projection, uuid: str) -> tuple[Link, ...]:
     """Return the publications behind the recommendations, each once, then the link to the SMART app where there is one.
 
     The app's context is the card's uuid, an opaque id.
     """
     found: dict[str, Link] = {}
-    for part in decision.parts:
+    for part in (part for decision in decisions for part in decision.parts):
         for item in (*part.applicable, *part.unknown, *part.open_questions):
             for link in item.said.links:
                 found[link.url] = link

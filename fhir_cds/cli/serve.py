@@ -113,7 +113,8 @@ def url_of(bound: socket.socket) -> str:
 
 def banner(settings: Settings, url: str) -> str:
     """Return what is said at the start."""
-    mode = "development mode: no authentication, this machine only" if settings.development else "production mode"
+    callers = "tokens of the issuers" if settings.issuers else "no authentication"
+    mode = f"development mode: {callers}, this machine only" if settings.development else "production mode"
     return "\n".join(
         (
             f"fhir_cds on {url} ({mode})",

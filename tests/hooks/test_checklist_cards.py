@@ -219,14 +219,15 @@ def test_c17_links(all_cards: list[dict[str, Any]]) -> None:
 
 
 def test_c17_smart_link(make_client: Callable[..., TestClient]) -> None:
-    """With an app configured each card has one smart link, whose context is an opaque id of the card."""
+    """With an app configured each card has one smart link, also the one of further topics; its context is its uuid."""
     client = make_client(smart_app_url="https://app.example.org/launch")
     found = ehr.cards(client, SERVICE, ehr.request(client, PATIENT, SERVICE))
-    smart = [[link for link in card["links"] if link["type"] == "smart"] for card in found if "links" in card]
-    assert smart
-    for links in smart:
-        assert [link["url"] for link in links] == ["https://app.example.org/launch"]
-        assert uuid.UUID(links[0]["appContext"])
+    assert found[-1]["summary"].endswith("further topics")
+    for card in found:
+        smart = [link for link in card.get("links", ()) if link["type"] == "smart"]
+        assert [(link["url"], link["appContext"]) for link in smart] == [
+            ("https://app.example.org/launch", card["uuid"])
+        ], card["summary"]
 
 
 def test_c18_not_autolaunchable(all_cards: list[dict[str, Any]]) -> None:
