@@ -21,6 +21,7 @@ from fhir_cds.data import prefetch as received
 from fhir_cds.data.client import Connections, FhirClient, Found, authorization_of, queries_of
 from fhir_cds.data.prefetch import Answer, State
 from fhir_cds.data.record import Gap, PatientRecord, Resource, assemble, normalised
+from fhir_cds.data.usual import Usual
 from fhir_cds.errors import FhirServerError, InputError, MissingDataError, NotFoundError
 from fhir_cds.fhir import ids, reference
 
@@ -52,22 +53,26 @@ async def gather(
     token: str | None = None,
     optional: Collection[str] = (),
     systems: Mapping[str, str] | None = None,
+    usual: Usual | None = None,
 ) -> PatientRecord:
     """Return the record of the patient in `context` (`patientId`), with what the templates ask for.
 
     `templates` are key -> FHIR query (CDS Hooks prefetch templates), `prefetch` what the client sent, `fhir_server` and
     `token` its FHIR access, `connections` the pool to reach it by (None: prefetch only). `optional` keys may be
-    missing. The Patient is asked for even where no template does.
+    missing. The Patient is asked for even where no template does. `usual`, of the same templates and systems, is a
+    shorter way to the same record.
     Raises MissingDataError naming the keys that could not be had; InputError for wrong or another patient's data, a
     server that must not be called, a token without server.
     """
     if token is not None and fhir_server is None:
         raise InputError("fhirAuthorization needs fhirServer", where="fhirServer")
     subject = subject_of(context.get("patientId"), "context.patientId")
-    wanted = _with_patient(templates)
     client = None
     if connections is not None and fhir_server is not None:
         client = connections.client(fhir_server, authorization=authorization_of(token))
+    if usual is not None and (record := usual.record(prefetch, subject)) is not None:
+        return record
+    wanted = _with_patient(templates)
     bases = (fhir_server.rstrip("/"),) if fhir_server else ()
     found = received.answers(wanted, prefetch, systems=systems, bases=bases)
     unasked = received.unasked(wanted, prefetch)

@@ -24,13 +24,15 @@ from fhir_cds.errors import InputError
 MAX_NUMBER_CHARS: Final = 64  # far above the 18 digits FHIR asks for; a longer number is an attack or a fault
 MAX_EXPONENT: Final = 400  # above IEEE double's range; int(Decimal("1E999999999")) would eat the memory
 
+_SHORT: Final = 4  # a number of so few characters has an exponent of two digits at most
 _BOM: Final = b"\xef\xbb\xbf"
 _AT_BYTE: Final = re.compile(r"\(byte (\d+)\)")
 
 
 def _decimal(text: str) -> Decimal:
     value = Decimal(text)
-    if len(text) > MAX_NUMBER_CHARS or abs(value.adjusted()) > MAX_EXPONENT:
+    size = len(text)
+    if size > _SHORT and (size > MAX_NUMBER_CHARS or abs(value.adjusted()) > MAX_EXPONENT):
         raise ValueError("a number has too many digits or too large an exponent")
     return value
 
@@ -49,11 +51,11 @@ def decode(
     price of a second, slower pass: for files, not for the hot path.
     Raises InputError with line and column; the message never quotes the data.
     """
-    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else bytes(data)
+    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     if limit is not None and len(raw) > limit:
         raise InputError(f"larger than the limit of {limit} bytes", where=where)
     raw = raw.removeprefix(_BOM)
-    if not raw.strip():
+    if not raw or raw.isspace():
         raise InputError("empty: JSON expected", where=where)
     try:
         value = _DECODER.decode(raw)
@@ -105,7 +107,7 @@ def canonical(value: Any) -> bytes:
 _SORTED: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
-def _describe(error: Exception, raw: bytes) -> str:
+def _describe(error: Exception, raw: bytes | bytearray) -> str:
     if isinstance(error, msgspec.ValidationError):  # how msgspec hands on what the float hook raised
         return str(error).split(" - at ")[0]
     if isinstance(error, UnicodeDecodeError):
@@ -119,7 +121,7 @@ def _describe(error: Exception, raw: bytes) -> str:
     return f"not JSON: {reason[:1].lower()}{reason[1:]} at line {line}, column {column}"
 
 
-def _refuse_repeated_keys(raw: bytes, where: str | None) -> None:
+def _refuse_repeated_keys(raw: bytes | bytearray, where: str | None) -> None:
     def pairs(items: list[tuple[str, Any]]) -> None:
         seen: set[str] = set()
         for key, _ in items:

@@ -58,18 +58,19 @@ class Rewriter:
         return copy
 
     def apply_all(self, resources: Sequence[dict[str, Any]], places: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the resources as `apply` does each; most often nothing changes, which one look at all of them tells.
+        """Return the resources as `apply` does each, and raise as it does; `places` are how errors name them."""
+        if self.leaves(resources):
+            return list(resources)
+        return [self.apply(resource, place) for resource, place in zip(resources, places, strict=True)]
 
-        `places` are how errors name them. Raises InputError as `apply`.
-        """
+    def leaves(self, resources: Sequence[dict[str, Any]]) -> bool:
+        """Say whether one look at all resources tells that none has to change, nor nests too deep."""
         try:
             text = codec.encode_lines(resources)
         except RecursionError:
-            text = b""
+            return False
         brackets = text.translate(None, _NO_BRACKETS).split(b"\n")
-        if text and max(map(len, brackets)) <= MAX_DEPTH and not self._changes(text):
-            return list(resources)
-        return [self.apply(resource, place) for resource, place in zip(resources, places, strict=True)]
+        return max(map(len, brackets)) <= MAX_DEPTH and not self._changes(text)
 
     def _changes(self, text: bytes) -> bool:
         """Say whether anything in the JSON of resources may have to be rewritten; a text that looks like it counts."""

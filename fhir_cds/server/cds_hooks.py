@@ -123,6 +123,7 @@ async def _record(
         token=token,
         optional=offer.service.optional,
         systems=content.systems,
+        usual=content.usual[offer.service.id, offer.service.hook],
     )
     return answered(record, content.forms)
 

@@ -13,6 +13,7 @@ from fhir_cds.cards.authored import Authored
 from fhir_cds.cards.discovery import Offer, document, offers
 from fhir_cds.cards.facts import texts
 from fhir_cds.data.forms import Forms
+from fhir_cds.data.usual import Usual
 from fhir_cds.knowledge.load import Knowledge
 from fhir_cds.knowledge.load import load as knowledge_of
 from fhir_cds.reasoning.engine import Engine
@@ -36,7 +37,10 @@ _GC_THRESHOLDS: Final = (100_000, 50, 1000)
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The content in use: engine, services, the discovery document with its ETag, and the texts of the facts."""
+    """The content in use: engine, services, the discovery document with its ETag, and the texts of the facts.
+
+    `usual` goes by service id and hook.
+    """
 
     knowledge: Knowledge
     engine: Engine
@@ -46,6 +50,7 @@ class Loaded:
     fact_texts: Mapping[str, str]
     authored: Authored
     systems: Mapping[str, str]
+    usual: Mapping[tuple[str, str], Usual]
     forms: Forms
     started: datetime
 
@@ -93,6 +98,7 @@ def derive(knowledge: Knowledge, clock: Clock, engine: Engine | None = None) -> 
             knowledge.registry.resolve(plan, "PlanDefinition", where=offer.service.source)
     body, etag = document(offered)
     registry = knowledge.registry
+    systems = aliases(registry)
     return Loaded(
         knowledge=knowledge,
         engine=made,
@@ -101,7 +107,8 @@ def derive(knowledge: Knowledge, clock: Clock, engine: Engine | None = None) -> 
         etag=etag,
         fact_texts=texts(registry),
         authored=Authored.of(made),
-        systems=aliases(registry),
+        systems=systems,
+        usual={(offer.service.id, offer.service.hook): Usual(offer.service.prefetch, systems) for offer in offered},
         forms=Forms.of(registry),
         started=clock(),
     )
