@@ -13,7 +13,7 @@ from typing import Final, Literal
 from msgspec import ValidationError
 
 from fhir_cds.cards import markdown, words
-from fhir_cds.cards.evidence import Evidence, evidence
+from fhir_cds.cards.evidence import Evidence, Relation, evidence
 from fhir_cds.cards.outgoing import Coding, Indicator, Link
 from fhir_cds.errors import ContentError
 from fhir_cds.reasoning import plans
@@ -41,6 +41,7 @@ INDICATORS: Final[Mapping[str, Indicator]] = MappingProxyType(
 URGENCY: Final[Mapping[str, int]] = MappingProxyType({"critical": 0, "warning": 1, "info": 2})
 UNGRADED: Final = "\uffff"
 _TOPICS: Final = "/decision-topic"
+_DIFFERENT: Final = ("differs", "contradicts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,9 @@ class Recommendation:
 
     `id` is `source:number`; `title` and `text` are the content's words. `rank` orders recommendations: urgency, then
     strength, then level. The rest is GFM: the title as a heading, the same of what is not decided yet, the statement
-    (the text where it says more than the title, then grade, vote and citation), and all of it on one line.
+    (the text where it says more than the title, then grade, vote and citation), and all of it on one line. `differs`
+    are its relations to recommendations that say something else; `cited` and `address` the first text that it cites and
+    the first address of one.
     """
 
     plan: Json
@@ -65,7 +68,10 @@ class Recommendation:
     statement: str
     line: str
     figures: tuple[str, ...]
+    differs: tuple[Relation, ...]
     links: tuple[Link, ...]
+    cited: str | None
+    address: str | None
 
     @property
     def in_full(self) -> str:
@@ -99,8 +105,12 @@ class Strategy:
 
 @dataclass(frozen=True, slots=True)
 class Authored:
-    """What is known of the content: recommendations by identity of their actions, strategies by that of their plans."""
+    """What is known of the content: recommendations by identity of their actions, strategies by that of their plans.
 
+    `names` are the names of defines as they stand on a card.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
     recommendations: Mapping[int, Recommendation] = field(default_factory=dict)
     strategies: Mapping[int, Strategy] = field(default_factory=dict)
 
@@ -122,7 +132,8 @@ class Authored:
                         said[id(laid.values)] = recommendation(plan, laid.values)
             except ValidationError as error:
                 raise ContentError(f"no card can be made of this plan: {error}", where=plans.canonical(plan)) from None
-        return cls(MappingProxyType(said), MappingProxyType(asked))
+        names = {node.define.name: markdown.escape(node.define.name) for node in engine.graph.listed}
+        return cls(MappingProxyType(names), MappingProxyType(said), MappingProxyType(asked))
 
     def recommendation(self, plan: Json, action: Json) -> Recommendation:
         """Return what the action of a recommendation says."""
@@ -140,6 +151,7 @@ def recommendation(plan: Json, action: Json) -> Recommendation:
     text = str(action.get("description") or action.get("textEquivalent") or plan.get("description") or "")
     indicator = INDICATORS.get(str(action.get("priority", "routine")), "info")
     more = text and text != title
+    links = tuple(Link.of(label=one.text, url=one.url, type="absolute") for one in found.citations if one.url)
     return Recommendation(
         plan=plan,
         url=plan.get("url"),
@@ -154,7 +166,10 @@ def recommendation(plan: Json, action: Json) -> Recommendation:
         statement=f"{markdown.escape(text)}\n\n{found.line}" if more else found.line,
         line=f"{markdown.escape(text or title)} — {found.line}",
         figures=tuple(map(markdown.escape, found.figures)),
-        links=tuple(Link.of(label=one.text, url=one.url, type="absolute") for one in found.citations if one.url),
+        differs=tuple(relation for relation in found.relations if relation.code in _DIFFERENT),
+        links=links,
+        cited=found.citations[0].text if found.citations else None,
+        address=links[0].url if links else None,
     )
 
 

@@ -17,7 +17,7 @@ from fhir_cds.cards.facts import Facts, coded_text
 from fhir_cds.cards.outgoing import SUMMARY_LIMIT, Card, Link, OverrideReason, Source, Suggestion
 from fhir_cds.cards.visits import pressing, window
 from fhir_cds.fhir import ids
-from fhir_cds.reasoning.outcome import Applied, Json, Verdict
+from fhir_cds.reasoning.outcome import Applied, Json
 
 LIMIT: Final = 6
 """The most cards of one call: with the card of the follow-up service, called beside it, a patient gets seven."""
@@ -54,7 +54,9 @@ def cards_from(chosen: Sequence[Decision], projection: Projection) -> tuple[Card
     """Return the cards of the decisions that are chosen for a call (see `chosen`)."""
     head, rest = _split(chosen)
     cards = [_card(decision, projection) for decision in head]
-    return (*cards, _rest(rest, projection)) if rest else tuple(cards)
+    if rest:
+        cards.append(_rest(rest, projection))
+    return tuple(cards)
 
 
 def _split(found: Sequence[Decision]) -> tuple[Sequence[Decision], Sequence[Decision]]:
@@ -239,16 +241,14 @@ def _links(decisions: Sequence[Decision], projection: Projection, uuid: str) -> 
 
 def _source(decision: Decision) -> Source:
     """Return the guideline the card speaks for, with its topic."""
-    shown = (
-        item.said
-        for part in decision.parts
-        for item in (*part.applicable, *part.unknown, *part.failed, *part.open_questions)
-    )
-    cited = [said.evidence.citations for said in shown if said.evidence.citations]
-    url = next((citation.url for citations in cited for citation in citations if citation.url), None)
     strategy = decision.strategy
-    label = cited[0][0].text if cited else strategy.publisher or strategy.title
-    return Source.of(label=label, url=url, topic=strategy.topic)
+    cited: str | None = None
+    address: str | None = None
+    for part in decision.parts:
+        for item in (*part.applicable, *part.unknown, *part.failed, *part.open_questions):
+            cited = cited or item.said.cited
+            address = address or item.said.address
+    return Source.of(label=cited or strategy.publisher or strategy.title, url=address, topic=strategy.topic)
 
 
 def recommendations_of(cards: Sequence[Card], chosen: Sequence[Decision]) -> dict[str, tuple[str, ...]]:
@@ -264,6 +264,4 @@ def recommendations_of(cards: Sequence[Card], chosen: Sequence[Decision]) -> dic
 def _numbers(found: Iterable[Decision]) -> tuple[str, ...]:
     """Return the recommendations that apply in some decisions, as `source:number`."""
     items = (item for decision in found for part in decision.parts for item in part.items)
-    return tuple(
-        item.said.id for item in items if item.outcome.verdict is Verdict.APPLICABLE and item.said.evidence.number
-    )
+    return tuple(item.said.id for item in items if item.applies and item.said.evidence.number)

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import Final
+
+from msgspec import Struct
 
 from fhir_cds.cards.authored import UNGRADED, URGENCY, Authored, Recommendation, Strategy
 from fhir_cds.cards.evidence import BACKGROUND, NO_CONSENSUS, RECOMMENDATION, SUPPRESSED
@@ -15,9 +19,14 @@ from fhir_cds.cards.outgoing import Indicator
 from fhir_cds.cards.visits import current
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Outcome, Verdict, Visit
 
+_APPLIES: Final = Verdict.APPLICABLE  # read many times a call: a member of an enumeration is slow to look up
+_DOES_NOT: Final = Verdict.NOT_APPLICABLE
+_UNKNOWN: Final = Verdict.UNKNOWN
+_FAILED: Final = Verdict.FAILED
+_BY_URGENCY: Final[Sequence[Indicator]] = ("critical", "warning", "info")
 
-@dataclass(frozen=True, slots=True)
-class Item:
+
+class Item(Struct, frozen=True):
     """One recommendation as it came out for the patient, and what it says."""
 
     action: AppliedAction
@@ -28,9 +37,13 @@ class Item:
         """What its conditions gave."""
         return self.action.outcome
 
+    @property
+    def applies(self) -> bool:
+        """Whether its conditions are met."""
+        return self.action.outcome.verdict is _APPLIES
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+
+class Difference(Struct, frozen=True):
     """A point on which recommendations that apply differ: what differs, how it is handled, and the recommendations."""
 
     text: str
@@ -43,8 +56,7 @@ class Difference:
         return " ".join(filter(None, (self.text, self.resolution)))
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """What one guideline says to a question; recommendations that do not apply are not in it.
 
     `items` are all, in the order of the plans; the rest are sorted, strongest first. `applicable` and `unknown` are
@@ -54,7 +66,7 @@ class Part:
     """
 
     strategy: Strategy
-    items: tuple[Item, ...] = ()
+    items: tuple[Item, ...]
     applicable: tuple[Item, ...] = ()
     unknown: tuple[Item, ...] = ()
     open_questions: tuple[Item, ...] = ()
@@ -64,8 +76,7 @@ class Part:
     visits: tuple[Visit, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """One question and what bears on it: the leading guideline's part, then those that share its card.
 
     `applicable` and `unknown` are those of all parts; `broken` says that the evaluation of one failed, `shown` that
@@ -86,24 +97,22 @@ class Decision:
     @classmethod
     def of(cls, *parts: Part) -> Decision:
         """Return the decision of some parts, the leading one first."""
-        applicable = tuple(item for part in parts for item in part.applicable)
-        unknown = tuple(item for part in parts for item in part.unknown)
+        applicable = _all([part.applicable for part in parts])
+        unknown = _all([part.unknown for part in parts])
         broken = any(part.failed or part.failures for part in parts)
-        alarm = broken or any(visit.status == "overdue" for part in parts for visit in part.visits)
-        urgencies: set[Indicator] = {item.said.indicator for item in applicable}
-        if alarm:
-            urgencies.add("warning")
-        indicator: Indicator = min(urgencies, key=lambda name: URGENCY[name], default="info")
-        best = min((item.said.rank for item in applicable), default=(9, UNGRADED, UNGRADED))
+        best = min([part.applicable[0].said.rank for part in parts if part.applicable], default=_LAST)
+        urgency = best[0]
+        if broken or any(visit.status == "overdue" for part in parts for visit in part.visits):
+            urgency = min(urgency, URGENCY["warning"])
         kind = 0 if applicable else 1 if broken else 2 if unknown else 3
         return cls(
-            parts=parts,
-            applicable=applicable,
-            unknown=unknown,
-            broken=broken,
+            parts,
+            applicable,
+            unknown,
+            broken,
             shown=kind < 3 or any(part.open_questions for part in parts),
-            indicator=indicator,
-            rank=(URGENCY[indicator], kind, best[1], best[2]),
+            indicator=_BY_URGENCY[urgency],
+            rank=(urgency, kind, best[1], best[2]),
         )
 
     @property
@@ -119,6 +128,14 @@ class Decision:
         return frozenset(ref for reason in reasons for ref in reason.resources)
 
 
+_LAST: Final = (URGENCY["info"], UNGRADED, UNGRADED)
+
+
+def _all(several: Sequence[tuple[Item, ...]]) -> tuple[Item, ...]:
+    """Return the items of several tuples as one."""
+    return several[0] if len(several) == 1 else tuple(chain.from_iterable(several))
+
+
 @dataclass(slots=True)
 class _Found:
     """A part while its recommendations are being collected."""
@@ -128,30 +145,45 @@ class _Found:
     failures: list[Json] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
 
+    def add(self, plan: Json, actions: Iterable[AppliedAction], authored: Authored) -> None:
+        """Add the actions of a recommendation's plan that have something to say, each once."""
+        for action in actions:
+            if not any(item.action.id == action.id and item.said.plan is plan for item in self.items):
+                self.items.append(Item(action, authored.recommendation(plan, action.values)))
+
+    def note(self, applied: Applied) -> None:
+        """Add what went wrong in a plan, and its visits."""
+        if applied.issues:
+            self.failures += [issue for issue in applied.issues if issue.get("severity") in {"fatal", "error"}]
+        if applied.visits:
+            self.visits += [visit for visit in applied.visits if visit not in self.visits]
+
     def part(self) -> Part:
         """Return the part, its items sorted into kinds."""
         kinds: dict[tuple[Verdict, str], list[Item]] = {}
-        for item in sorted(self.items, key=lambda item: item.said.rank):
+        for item in sorted(self.items, key=_rank) if len(self.items) > 1 else self.items:
             kinds.setdefault((item.outcome.verdict, item.said.evidence.display), []).append(item)
-
-        def kind(verdict: Verdict, display: str = RECOMMENDATION) -> tuple[Item, ...]:
-            return tuple(kinds.get((verdict, display), ()))
-
         return Part(
-            strategy=self.strategy,
-            items=tuple(self.items),
-            applicable=kind(Verdict.APPLICABLE),
-            unknown=kind(Verdict.UNKNOWN),
-            open_questions=kind(Verdict.APPLICABLE, NO_CONSENSUS),
-            background=kind(Verdict.APPLICABLE, BACKGROUND),
+            self.strategy,
+            tuple(self.items),
+            applicable=tuple(kinds.get((_APPLIES, RECOMMENDATION), ())),
+            unknown=tuple(kinds.get((_UNKNOWN, RECOMMENDATION), ())),
+            open_questions=tuple(kinds.get((_APPLIES, NO_CONSENSUS), ())),
+            background=tuple(kinds.get((_APPLIES, BACKGROUND), ())),
             failed=tuple(
-                item
-                for item in self.items
-                if item.outcome.verdict is Verdict.FAILED and item.said.evidence.display != SUPPRESSED
+                [
+                    item
+                    for item in self.items
+                    if item.outcome.verdict is _FAILED and item.said.evidence.display != SUPPRESSED
+                ]
             ),
             failures=tuple(self.failures),
             visits=current(self.visits) if self.visits else (),
         )
+
+
+def _rank(item: Item) -> tuple[int, str, str]:
+    return item.said.rank
 
 
 @dataclass(slots=True)
@@ -161,33 +193,30 @@ class _Collected:
     authored: Authored
     found: dict[str, _Found] = field(default_factory=dict)
 
-    def plan(self, applied: Applied, owner: Strategy | None) -> None:
+    def plan(self, applied: Applied, owner: _Found | None) -> None:
         """Collect the items of a plan under the strategy that owns them; a strategy owns those directly below it."""
         strategy = self.authored.strategy(applied.plan)
         if not strategy.rule:
             found = self._found(strategy)
-            _note(found, applied)
+            found.note(applied)
             self._group(applied.actions, found)
             return
-        said = [action for action in applied.actions if action.outcome.verdict is not Verdict.NOT_APPLICABLE]
-        if owner is not None and not said and not applied.issues and not applied.visits:
-            return  # most recommendations have nothing to say
-        found = self._found(owner or strategy)
-        _note(found, applied)
-        for action in said:
-            if not any(item.action.id == action.id and item.said.plan is applied.plan for item in found.items):
-                found.items.append(Item(action, self.authored.recommendation(applied.plan, action.values)))
+        said = [action for action in applied.actions if action.outcome.verdict is not _DOES_NOT]
+        if owner is None or said or applied.issues or applied.visits:  # else silent, as most recommendations are
+            found = owner or self._found(strategy)
+            found.note(applied)
+            found.add(applied.plan, said, self.authored)
 
     def _group(self, actions: Iterable[AppliedAction], owner: _Found) -> None:
         """Go down into the groups and nested plans whose own condition is true."""
         for action in actions:
             verdict = action.outcome.verdict
-            if verdict is Verdict.APPLICABLE:
+            if verdict is _APPLIES:
                 if action.nested is not None:
-                    self.plan(action.nested, owner.strategy)
+                    self.plan(action.nested, owner)
                 if action.children:
                     self._group(action.children, owner)
-            elif verdict is Verdict.FAILED:
+            elif verdict is _FAILED:
                 owner.failures += action.outcome.issues or ({"severity": "error", "code": "processing"},)
 
     def _found(self, strategy: Strategy) -> _Found:
@@ -204,9 +233,3 @@ def parts(applied: Sequence[Applied], authored: Authored) -> list[Part]:
     for root in applied:
         collected.plan(root, None)
     return [each.part() for each in collected.found.values() if each.items or each.failures]
-
-
-def _note(found: _Found, applied: Applied) -> None:
-    """Add what went wrong in a plan, and its visits."""
-    found.failures += [issue for issue in applied.issues if issue.get("severity") in {"fatal", "error"}]
-    found.visits += [visit for visit in applied.visits if visit not in found.visits]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from fhir_cds.cards import markdown, words
@@ -25,7 +25,7 @@ def detail(decision: Decision, facts: Facts, gaps: Iterable[str], summary: str) 
         said = _part(part, facts, summary, above)
         if said:
             sections.append(markdown.section(part.strategy.heading, "\n\n".join(said)))
-    _listed(sections, words.INCOMPLETE, map(markdown.escape, gaps))
+    _listed(sections, words.INCOMPLETE, [markdown.escape(gap) for gap in gaps])
     return "\n\n".join(sections)
 
 
@@ -54,16 +54,15 @@ def _part(part: Part, facts: Facts, summary: str, above: set[str]) -> list[str]:
     _listed(sections, words.OPEN, [item.said.line for item in part.open_questions])
     _listed(sections, words.BACKGROUND, [item.said.line for item in part.background])
     shown = (*applicable, *part.background)
-    _listed(sections, words.EVIDENCE, dict.fromkeys(text for item in shown for text in item.said.figures))
+    _listed(sections, words.EVIDENCE, dict.fromkeys([text for item in shown for text in item.said.figures]))
     _listed(sections, words.FAILED, _failures(part))
     return sections
 
 
-def _listed(sections: list[str], title: str, items: Iterable[str]) -> None:
+def _listed(sections: list[str], title: str, items: Collection[str]) -> None:
     """Add a section with a list, none where there is nothing to list."""
-    listed = markdown.bullets(items)
-    if listed:
-        sections.append(markdown.section(title, listed))
+    if items:
+        sections.append(markdown.section(title, markdown.bullets(items)))
 
 
 def _differences(decision: Decision) -> str:
@@ -83,7 +82,9 @@ def _differences(decision: Decision) -> str:
 
 def _grounds(facts: Facts, items: Iterable[Item], above: set[str]) -> list[str]:
     """Return the facts behind recommendations, each on as few lines as the reader's window allows."""
-    lines = [line for line in facts.lines(item.outcome.facts for item in items) if line not in above]
+    lines = facts.lines([item.outcome.facts for item in items])
+    if above:
+        lines = [line for line in lines if line not in above]
     above.update(lines)
     return lines
 
@@ -104,7 +105,7 @@ def _missing_rows(unknown: Iterable[Item], facts: Facts) -> list[tuple[str, str]
     ]
 
 
-def _failures(part: Part) -> Iterable[str]:
+def _failures(part: Part) -> Collection[str]:
     """Return one line per failure: which recommendation, and what the issue says (it names places, not values)."""
     if not part.failed and not part.failures:
         return ()

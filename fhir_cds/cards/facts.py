@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from msgspec import Struct, field
 
 from fhir_cds.cards import markdown, words
 from fhir_cds.knowledge.registry import Registry
@@ -44,63 +45,80 @@ _CODES: Final = ("code", "vaccineCode", "medicationCodeableConcept", "type")
 _LONGEST_LIST: Final = 4
 
 
-class Line(NamedTuple):
+class Line(Struct, frozen=True):
     """A fact on a card: what makes it the same fact (its id, else its define, and the value), and how it reads."""
 
+    reason: Reason
     same: tuple[str, str]
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the cards know of facts: their texts (from the content) and the resources of the record (`Type/id`)."""
+class Facts(Struct, frozen=True):
+    """What the cards know of facts: their texts (from the content) and the resources of the record (`Type/id`).
 
-    texts: Mapping[str, str] = field(default_factory=dict)
-    resources: Mapping[str, Json] = field(default_factory=dict)
-    _lines: dict[int, tuple[Reason, Line]] = field(default_factory=dict)
+    `names` are defines as they stand on a card, escaped; one that is not among them is escaped on the spot.
+    """
+
+    texts: Mapping[str, str] = MappingProxyType({})
+    resources: Mapping[str, Json] = MappingProxyType({})
+    names: Mapping[str, str] = MappingProxyType({})
+    _lines: dict[int, Line] = field(default_factory=dict)
+    _sources: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def text(self, fact: str) -> str:
         """Return the text of a fact by its id."""
         return self.texts.get(fact, readable(fact))
 
-    def lines(self, grounds: Iterable[Iterable[Reason]]) -> Iterator[str]:
-        """Yield each fact with a value on a line: its define (in the content's words), value, date and resources.
+    def lines(self, grounds: Iterable[Iterable[Reason]]) -> list[str]:
+        """Return each fact with a value on a line: its define (in the content's words), value, date and resources.
 
         Two defines of one fact with the same value stand once.
         """
         defines: set[str] = set()
         values: set[tuple[str, str]] = set()
-        lines = self._lines
+        found: list[str] = []
+        known = self._lines
         for reasons in grounds:
             for reason in reasons:
                 if reason.define in defines or reason.value is None:
                     continue
-                known = lines.get(id(reason))  # the cards of one call show the same facts again and again
-                if known is None:  # the reason is kept with its line, so that its identity stays its own
-                    known = lines[id(reason)] = reason, self._line(reason)
-                same, text = known[1]
-                if same not in values:
+                line = known.get(id(reason))  # the cards of one call show the same facts again and again
+                if line is None:  # it holds the reason, so that its identity stays its own
+                    line = known[id(reason)] = self._line(reason)
+                if line.same not in values:
                     defines.add(reason.define)
-                    values.add(same)
-                    yield text
+                    values.add(line.same)
+                    found.append(line.text)
+        return found
 
     def _line(self, reason: Reason) -> Line:
         """Return one fact as a line."""
-        dates = sorted({when for ref in reason.resources if (when := dated(self.resources.get(ref)))})
-        when = words.RANGE.format(dates[0], dates[-1]) if len(dates) > 1 else "".join(dates)
         value = markdown.escape(self.value(reason))
-        sources = ", ".join([markdown.code(ref) for ref in reason.resources[:_LONGEST_LIST]])
-        said = dict.fromkeys(part for part in (value, markdown.escape(when), sources) if part)
-        return Line((reason.fact or reason.define, value), f"{markdown.escape(reason.define)} — {' · '.join(said)}")
+        said = [value] if value else []
+        if reason.resources:
+            sources = [self._source(ref) for ref in reason.resources]
+            dates = sorted({when for when, _ in sources if when})
+            when = words.RANGE.format(dates[0], dates[-1]) if len(dates) > 1 else "".join(dates)
+            said += filter(None, (markdown.escape(when), ", ".join([name for _, name in sources[:_LONGEST_LIST]])))
+        name = self.names.get(reason.define) or markdown.escape(reason.define)
+        return Line(reason, (reason.fact or reason.define, value), f"{name} — {' · '.join(dict.fromkeys(said))}")
+
+    def _source(self, ref: str) -> tuple[str, str]:
+        """Return the date of a resource and how its name reads."""
+        found = self._sources.get(ref)
+        if found is None:
+            found = self._sources[ref] = (dated(self.resources.get(ref)), markdown.code(ref))
+        return found
 
     def value(self, reason: Reason) -> str:
         """Return the value of a define in words, with what its first resource is about where the value is only yes."""
-        shown = self.shown(reason.value)
         if reason.value is not True:
-            return shown
-        coded = (coded_text(self.resources.get(ref)) for ref in reason.resources)
-        about = next((text for text in coded if text), None)
-        return f"{shown}: {about}" if about else shown
+            return self.shown(reason.value)
+        for ref in reason.resources:
+            about = coded_text(self.resources.get(ref))
+            if about:
+                return f"{words.YES}: {about}"
+        return words.YES
 
     def shown(self, value: Any) -> str:
         """Return any JSON value of a define in words; a reference to a resource as what that is about."""

@@ -9,7 +9,7 @@ from typing import Final
 _SPECIAL: Final = re.compile(
     r"([\\`*_\[\]<>|~&$@]|^[#+=-]|:(?=//)|(?<=\bwww)\.|(?:(?<=^\d)|(?<=^\d\d)|(?<=^\d{3}))[.)](?=\s|$))"
 )
-_SUSPECT: Final = re.compile(r"[\\`*_\[\]<>|~&$@]|\A[#+=\-\d]|://|www\.")
+_SUSPECT: Final = re.compile(r"[\\`*_\[\]<>|~&$@]|\A(?:[#+=-]|\d{1,3}[.)])|://|www\.")
 """What every text that `_SPECIAL` changes has, found much faster: most texts have none of it."""
 
 _DATE: Final = re.compile(r"\b\d{4}-\d{2}(-\d{2})?\b")
@@ -54,7 +54,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def bullets(items: Iterable[str]) -> str:
     """Return a bulleted list; items must already be escaped."""
-    return "\n".join(f"- {item}" for item in items)
+    return "\n".join([f"- {item}" for item in items])
 
 
 def section(title: str, body: str) -> str:

@@ -9,15 +9,14 @@ relation is within that source), unless one applies that settles it for this pat
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from fhir_cds.cards.decisions import Decision, Difference, Item, Part
 from fhir_cds.cards.evidence import SUPPRESSED, Relation
-from fhir_cds.reasoning.outcome import Verdict
 
 _CONTEXT: Final = "context"
-_DIFFERENT: Final = ("differs", "contradicts")
 
 
 def join(found: Iterable[Part]) -> list[Decision]:
@@ -53,7 +52,7 @@ def with_differences(chosen: Sequence[Decision]) -> tuple[Decision, ...]:
     for number, decision in enumerate(chosen):
         for part in decision.parts:
             for item in part.items:
-                if item.outcome.verdict is Verdict.APPLICABLE and item.said.evidence.display != SUPPRESSED:
+                if item.applies and item.said.evidence.display != SUPPRESSED:
                     places.setdefault(item.said.id, (number, item))
     placed: dict[int, list[Difference]] = {}
     for difference, ends in _differences(places):
@@ -71,17 +70,13 @@ def _differences(places: Mapping[str, tuple[int, Item]]) -> Iterator[tuple[Diffe
     """Yield each difference between recommendations that apply, with their keys, by the id of its entry."""
     declared: dict[tuple[str, str], list[tuple[str, Relation]]] = {}
     for key in sorted(places):
-        for relation in places[key][1].said.evidence.relations:
-            if relation.code in _DIFFERENT and places.keys().isdisjoint(relation.unless):
+        for relation in places[key][1].said.differs:
+            if places.keys().isdisjoint(relation.unless):
                 declared.setdefault((relation.id, relation.code), []).append((key, relation))
     for _, found in sorted(declared.items()):
-        across = len({_source(end) for key, relation in found for end in (key, *relation.others)}) > 1
-        pairs = [
-            (key, other)
-            for key, relation in found
-            for other in relation.others
-            if other in places and not (across and _source(key) == _source(other))
-        ]
+        pairs = [(key, other) for key, relation in found for other in relation.others if other in places]
+        if pairs and len({_source(end) for key, relation in found for end in (key, *relation.others)}) > 1:
+            pairs = [(key, other) for key, other in pairs if _source(key) != _source(other)]
         applying = tuple(dict.fromkeys(end for pair in pairs for end in pair))
         if applying:
             first = found[0][1]

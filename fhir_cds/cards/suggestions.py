@@ -8,6 +8,7 @@ resource that others should act on).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from fhir_cds.cards import facts, words
@@ -17,8 +18,9 @@ from fhir_cds.fhir import ids
 from fhir_cds.reasoning.outcome import AppliedAction, Json
 
 JOINED: Final = frozenset({"all", "all-or-none"})
-_NOT_WHAT_IS_ORDERED: Final = frozenset({"id", "priority"})
+_NOT_WHAT_IS_ORDERED: Final[Json] = MappingProxyType({"id": None, "priority": None})
 _ORDER: Final = ("ServiceRequest", "MedicationRequest", "Task", "Appointment", "Goal", "RequestGroup", "CarePlan")
+_RANKS: Final[Mapping[str, int]] = MappingProxyType({name: rank for rank, name in enumerate(_ORDER)})
 
 
 def resources(action: AppliedAction) -> Iterator[Json]:
@@ -44,12 +46,14 @@ def suggestion(
     """
     return Suggestion.of(
         label=label,
-        uuid=ids.stable_uuid("suggestion", seed, label, *(str(item.get("id", "")) for item in created)),
+        uuid=ids.stable_uuid("suggestion", seed, label, *[str(item.get("id", "")) for item in created]),
         isRecommended=recommended,
         actionSelectionBehavior=selection,
         actions=tuple(
-            Action.of(type="create", description=_description(resource), resource=dict(resource))
-            for resource in transaction(created, seed)
+            [
+                Action.of(type="create", description=_description(resource), resource=resource)
+                for resource in transaction(created, seed)
+            ]
         ),
     )
 
@@ -57,46 +61,45 @@ def suggestion(
 def each_once(offered: Iterable[Suggestion]) -> list[Suggestion]:
     """Return the suggestions without those that order again what an earlier one orders (ids and priority apart)."""
     kept: list[Suggestion] = []
-    known: list[list[dict[str, Any]]] = []
     for choice in offered:
-        ordered = [
-            {name: value for name, value in (action.resource or {}).items() if name not in _NOT_WHAT_IS_ORDERED}
-            for action in choice.actions or ()
-        ]
-        if ordered not in known:
-            known.append(ordered)
+        if not any(_same(choice, other) for other in kept):
             kept.append(choice)
     return kept
+
+
+def _same(one: Suggestion, other: Suggestion) -> bool:
+    """Say whether two suggestions order the same, in the same order."""
+    first, second = ([action.resource or {} for action in each.actions or ()] for each in (one, other))
+    return [item.get("code") for item in first] == [item.get("code") for item in second] and (
+        [{**item, **_NOT_WHAT_IS_ORDERED} for item in first] == [{**item, **_NOT_WHAT_IS_ORDERED} for item in second]
+    )
 
 
 def transaction(created: Sequence[Json], seed: str) -> list[dict[str, Any]]:
     """Return resources with ids, contained ones lifted out and referred to by `Type/id`, referred ones first."""
     flat: dict[str, dict[str, Any]] = {}
     for number, resource in enumerate(created):
-        for lifted in _lift(dict(resource), f"{seed}|{number}"):
+        for lifted in _lift(resource, f"{seed}|{number}"):
             flat.setdefault(f"{lifted['resourceType']}/{lifted['id']}", lifted)
-    ranks = {name: rank for rank, name in enumerate(_ORDER)}
-    return sorted(flat.values(), key=lambda resource: ranks.get(resource["resourceType"], 0))
+    return sorted(flat.values(), key=lambda resource: _RANKS.get(resource["resourceType"], 0))
 
 
-def _lift(resource: dict[str, Any], seed: str) -> list[dict[str, Any]]:
+def _lift(resource: Json, seed: str) -> list[dict[str, Any]]:
     """Return a resource without its contained ones, and these beside it under stable ids of their own."""
-    identified = {"resourceType": resource["resourceType"], "id": _id(resource, seed), **_without_id(resource)}
-    contained = identified.pop("contained", [])
+    given = _id(resource, seed)
+    identified = {"resourceType": resource["resourceType"], "id": given, **resource}
+    identified["id"] = given
+    if "contained" not in resource:
+        return [identified]
     lifted, names = [], {}
-    for inner in contained:
-        fresh = {**inner, "id": ids.stable_uuid(seed, identified["id"], str(inner.get("id", "")))}
+    for inner in identified.pop("contained"):
+        fresh = {**inner, "id": ids.stable_uuid(seed, given, str(inner.get("id", "")))}
         names[f"#{inner.get('id')}"] = f"{inner['resourceType']}/{fresh['id']}"
         lifted.append(fresh)
     return [_relink(item, names) for item in (*lifted, identified)]
 
 
-def _without_id(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members of a resource other than its id."""
-    return {key: value for key, value in resource.items() if key != "id"}
-
-
-def _id(resource: Mapping[str, Any], seed: str) -> str:
+def _id(resource: Json, seed: str) -> str:
     """Return the id of a resource, a stable one when it has none."""
     given = str(resource.get("id", "")).lstrip("#")
     return given or ids.stable_uuid(seed, str(resource["resourceType"]))
