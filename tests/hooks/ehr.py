@@ -2,6 +2,8 @@
 
 import copy
 import json
+import logging
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -98,3 +100,9 @@ def cards(client: TestClient, service: str, body: Any) -> list[dict[str, Any]]:
 def record(name: str) -> PatientRecord:
     """Return a sample patient's record."""
     return from_bundle(bundle(name))
+
+
+def logged(records: Iterable[logging.LogRecord]) -> str:
+    """Return all that the project's log records carry, whether or not it would be written."""
+    own = (record for record in records if record.name.startswith("fhir_cds"))
+    return "\n".join(f"{record.getMessage()} {vars(record)}" for record in own)

@@ -226,3 +226,4 @@ def test_a_fault_does_not_reach_the_server_beneath(
     assert answer.headers["access-control-allow-origin"] == origin
     assert "RuntimeError" in str([vars(record) for record in caplog.records])
     assert "Planted" not in caplog.text
+    assert "Planted" not in ehr.logged(caplog.records)

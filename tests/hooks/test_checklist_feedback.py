@@ -8,6 +8,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -101,32 +103,53 @@ def test_b8_nothing_is_expected_for_ignored_cards(client: TestClient, card: dict
 
 
 def test_acknowledged_feedback_survives_kill(tmp_path: Path) -> None:
-    """Twenty times: the service is killed under load, and every acknowledged item is in the store."""
+    """Twenty times: the service is killed while four clients send, and every acknowledged item is in the store."""
     database = tmp_path / "f.sqlite3"
-    environment = os.environ | {"FHIR_CDS_FEEDBACK_URL": f"sqlite:///{database}", "PYTHONPATH": str(ehr.ROOT)}
+    environment = os.environ | {
+        "FHIR_CDS_FEEDBACK_URL": f"sqlite:///{database}",
+        "FHIR_CDS_RATE_PER_MINUTE": "1000000",
+        "PYTHONPATH": str(ehr.ROOT),
+    }
     script = "import serve_small; serve_small.run()"
     acknowledged: set[str] = set()
+    cut_off = 0
     for turn in range(20):
         process = subprocess.Popen(
             [sys.executable, "-c", script], cwd=Path(__file__).parent, env=environment, stdout=subprocess.PIPE
         )
         assert process.stdout is not None
         url = process.stdout.readline().decode().strip()
-        stop = time.monotonic() + 0.1
-        number = 0
-        while time.monotonic() < stop:
-            name = f"card-{turn}-{number}"
-            number += 1
-            if _post(url, name) == 200:
-                acknowledged.add(name)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        _post(url, f"first-{turn}")
+        with ThreadPoolExecutor(4) as pool:
+            clients = [pool.submit(_until_cut_off, url, f"card-{turn}-{number}") for number in range(4)]
+            time.sleep(0.1)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
         process.stdout.close()
+        for client in clients:
+            names, under_way = client.result()
+            acknowledged |= names
+            cut_off += under_way
     with sqlite3.connect(database) as connection:
         kept = {row[0] for row in connection.execute("SELECT card FROM fhir_cds_feedback")}
     connection.close()
-    assert len(acknowledged) >= 20
+    assert len(acknowledged) >= 100
+    assert cut_off >= 20
     assert acknowledged <= kept
+
+
+def _until_cut_off(url: str, name: str) -> tuple[set[str], bool]:
+    """Send feedback until the service is gone; give what was acknowledged, and whether a call was under way then."""
+    acknowledged: set[str] = set()
+    while True:
+        card = f"{name}-{len(acknowledged)}"
+        try:
+            assert _post(url, card) == 200
+        except urllib.error.URLError as error:
+            return acknowledged, not isinstance(error.reason, ConnectionRefusedError)
+        except (OSError, HTTPException):
+            return acknowledged, True
+        acknowledged.add(card)
 
 
 def _post(url: str, card: str) -> int:
@@ -134,8 +157,5 @@ def _post(url: str, card: str) -> int:
     item = {"card": card, "outcome": "overridden", "outcomeTimestamp": TIME}
     data = codec.encode({"feedback": [item]})
     call = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(call, timeout=5) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
+    with urllib.request.urlopen(call, timeout=5) as answer:
+        return int(answer.status)

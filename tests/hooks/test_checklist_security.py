@@ -90,7 +90,7 @@ def test_s9_bare_401_and_no_token_in_logs(
         answer = production().get("/cds-services", headers={"authorization": f"Bearer {bad}"})
     assert (answer.status_code, answer.content) == (401, b"")
     assert any(getattr(record, "reason", "") == "signature" for record in caplog.records)
-    assert bad not in caplog.text
+    assert bad not in caplog.text + ehr.logged(caplog.records)
 
 
 def test_s10_cors(make_client: Callable[..., TestClient], production: Callable[..., TestClient]) -> None:
@@ -134,21 +134,33 @@ def test_rate_limit_per_issuer(production: Callable[..., TestClient]) -> None:
 
 
 def test_no_patient_data_in_logs_metrics_or_store(
-    make_client: Callable[..., TestClient], caplog: pytest.LogCaptureFixture, tmp_path: Path
+    make_client: Callable[..., TestClient],
+    serve: Callable[[Any], str],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
 ) -> None:
-    """Planted values of the record reach neither logs nor metrics nor the store, in success or failure."""
-    service = make_client()
+    """Planted values of the record reach neither logs nor metrics nor the store: in success, in errors of every kind
+    of the call and of the FHIR server, in feedback."""
+    service = make_client(hash_key="k", fhir_timeout_seconds=0.3, budget_seconds=1)
     call = json.loads(ehr.codec.encode(ehr.request(service, PATIENT, SERVICE)).replace(b'"ada', b'"planted-ada'))
     call["context"]["patientId"] = f"planted-{call['context']['patientId'].removeprefix('planted-')}"
     text = json.dumps(call).replace("Patient/ada", "Patient/planted-ada")
     broken = text.replace('"resourceType": "Condition"', '"resourceType": "Planted"', 1)
     with caplog.at_level(logging.DEBUG):
         statuses = [ehr.post(service, SERVICE, body.encode()).status_code for body in (text, broken, text[:-9])]
-    assert statuses[1:] == [400, 400]
+        for fault in faulty.FAULTS:
+            read = json.loads(text) | {"prefetch": {}, "fhirServer": f"{serve(faulty.application(fault))}/fhir"}
+            statuses.append(ehr.post(service, SERVICE, read).status_code)
+        comment = {"userComment": "Mrs Planted"}
+        item = {"card": "c", "outcome": "overridden", "outcomeTimestamp": "2026-01-31T00:00:00Z"}
+        told = {"feedback": [item | {"overrideReason": comment}]}
+        statuses.append(ehr.post(service, f"{SERVICE}/feedback", told).status_code)
+    assert statuses[:3] == [200, 400, 400]
+    assert set(statuses[3:-1]) == {412, 502}
+    assert statuses[-1] == 200
     service.app.state.fhir_cds.audit.close()  # type: ignore[attr-defined]
-    logged = "\n".join(
-        f"{record.getMessage()} {vars(record)}" for record in caplog.records if "fhir_cds" in record.name
-    )
+    logged = ehr.logged(caplog.records)
+    assert "answered" in logged
     kept = b"".join(path.read_bytes() for path in tmp_path.glob("*.sqlite3*"))
     for place in (logged, service.get("/metrics").text, kept.decode("latin-1")):
         assert "planted" not in place.lower()

@@ -34,6 +34,7 @@ STRANGE: tuple[Any, ...] = (
 )
 PATIENT = {"resourceType": "Patient", "id": "p"}
 ALLOWED = {200, 400, 412}
+FAILED = "fhir_cds_failed_outcomes_total"
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -71,18 +72,29 @@ def broken(document: Any, choice: random.Random) -> Any:
     return result
 
 
+def failed(client: TestClient) -> float:
+    """Return how many recommendations have failed to be evaluated so far."""
+    (line,) = (line for line in client.get("/metrics").text.splitlines() if line.startswith(f"{FAILED} "))
+    return float(line.split()[1])
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_broken_requests(client: TestClient, seed: int) -> None:
-    """Whatever is broken, the answer is cards that are valid, or an error that says what is wrong."""
+    """Whatever is broken, the answer is cards that are valid, or an error that says what is wrong.
+
+    An empty list of cards comes only where no recommendation failed.
+    """
     choice = random.Random(seed)  # noqa: S311
     name = choice.choice([path.stem for path in sorted(ehr.PATIENTS.glob("*.json"))])
     call = ehr.request(client, name, SERVICE)
     schema = ehr.validator("response")
     for _ in range(40):
+        before = failed(client)
         answer = ehr.post(client, SERVICE, codec.encode(broken(call, choice)))
         assert answer.status_code in ALLOWED, answer.text
         if answer.status_code == 200:
             schema.validate(answer.json())
+            assert answer.json()["cards"] or failed(client) == before
         else:
             assert answer.json()["issue"][0]["diagnostics"]
 

@@ -1,6 +1,7 @@
 """`fhir-cds serve` as processes: starts, reloads its content, and stops in order, with one worker and with several."""
 
 import asyncio
+import itertools
 import os
 import re
 import shutil
@@ -154,9 +155,17 @@ def add_service(folder: Path, name: str) -> None:
     (folder / "hooks" / f"{name}.json").write_bytes(codec.encode_pretty(entry))
 
 
-def status(url: str) -> int:
-    """Return the status of a GET."""
-    return answer_of(url)[0]
+def service_call(url: str) -> urllib.request.Request:
+    """Return a call of the service `svc` for a patient of whom nothing more is known."""
+    call = {"hook": "patient-view", "hookInstance": ehr.INSTANCE}
+    call |= {"context": {"userId": "Practitioner/d", "patientId": "p"}}
+    call |= {"prefetch": {"patient": {"resourceType": "Patient", "id": "p"}}}
+    return urllib.request.Request(f"{url}/cds-services/svc", codec.encode(call), {"Content-Type": "application/json"})
+
+
+def status(asked: str | urllib.request.Request) -> int:
+    """Return the status of a GET, or of a call."""
+    return answer_of(asked)[0]
 
 
 def answer_of(call: str | urllib.request.Request) -> tuple[int, str]:
@@ -170,10 +179,10 @@ def answer_of(call: str | urllib.request.Request) -> tuple[int, str]:
 
 
 class Knocking:
-    """A client that asks for discovery again and again; a connection that is closed on it, it opens once more."""
+    """A client that asks for discovery and calls a service in turn; a connection closed on it, it opens once more."""
 
     def __init__(self, url: str) -> None:
-        self._url = f"{url}/cds-services"
+        self._asked = itertools.cycle((f"{url}/cds-services", service_call(url)))
         self._stop = threading.Event()
         self.statuses: list[int] = []
         self.faults: list[str] = []
@@ -196,10 +205,11 @@ class Knocking:
             time.sleep(0.005)
 
     def _once(self) -> int:
+        asked = next(self._asked)
         try:
-            return status(self._url)
+            return status(asked)
         except (OSError, HTTPException):
-            return status(self._url)
+            return status(asked)
 
 
 def test_no_call_is_lost_while_content_is_loaded(process: Started, folder: Path) -> None:

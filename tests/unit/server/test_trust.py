@@ -99,41 +99,43 @@ async def test_s11_audience_is_the_public_address(trust: Trust) -> None:
         await trust.authenticate(request(f"Bearer {token(aud='http://127.0.0.1/cds-services/s')}"), NOW)
 
 
-WRONG: dict[str, Callable[[], str | None]] = {
-    "absent": lambda: None,
-    "basic": lambda: f"Basic {token()}",
-    "empty": lambda: "Bearer ",
-    "not a token": lambda: "Bearer abc",
-    "not json": lambda: "Bearer YQ.YQ.YQ",
-    "list header": lambda: "Bearer W10.W10.YQ",
-    "huge": lambda: f"Bearer {'a' * 9000}",
-    "issuer": lambda: f"Bearer {token(iss='https://evil.example.org')}",
-    "no issuer": lambda: f"Bearer {token(iss=None)}",
-    "audience": lambda: f"Bearer {token(aud=PUBLIC)}",
-    "no audience": lambda: f"Bearer {token(aud=None)}",
-    "expired": lambda: f"Bearer {token(exp=NOW - 61, iat=NOW - 300)}",
-    "no exp": lambda: f"Bearer {token(exp=None)}",
-    "exp is text": lambda: f"Bearer {token(exp='soon')}",
-    "future": lambda: f"Bearer {token(iat=NOW + 61, exp=NOW + 300)}",
-    "not before": lambda: f"Bearer {token(nbf=NOW + 61)}",
-    "lives too long": lambda: f"Bearer {token(iat=NOW, exp=NOW + 901)}",
-    "tenant": lambda: f"Bearer {token(tenant='t2')}",
-    "no tenant": lambda: f"Bearer {token(tenant=None)}",
-    "no jti": lambda: f"Bearer {token(jti=None)}",
-    "no kid": lambda: f"Bearer {token(header={'kid': None})}",
-    "unknown kid": lambda: f"Bearer {token(header={'kid': 'x'})}",
-    "other key": lambda: f"Bearer {token(OTHER)}",
-    "hmac": lambda: f"Bearer {token(OctKey.import_key(b'x' * 32, {'kid': 'ec'}))}",
-    "tampered": lambda: f"Bearer {token()[:-6]}AAAAAA",
+WRONG: dict[str, tuple[str, Callable[[], str | None]]] = {
+    "absent": ("no bearer token", lambda: None),
+    "basic": ("no bearer token", lambda: f"Basic {token()}"),
+    "empty": ("no bearer token", lambda: "Bearer "),
+    "not a token": ("form", lambda: "Bearer abc"),
+    "not json": ("form", lambda: "Bearer YQ.YQ.YQ"),
+    "list header": ("form", lambda: "Bearer W10.W10.YQ"),
+    "huge": ("no bearer token", lambda: f"Bearer {'a' * 9000}"),
+    "issuer": ("issuer", lambda: f"Bearer {token(iss='https://evil.example.org')}"),
+    "no issuer": ("iss", lambda: f"Bearer {token(iss=None)}"),
+    "audience": ("audience", lambda: f"Bearer {token(aud=PUBLIC)}"),
+    "no audience": ("audience", lambda: f"Bearer {token(aud=None)}"),
+    "expired": ("expired", lambda: f"Bearer {token(exp=NOW - 61, iat=NOW - 300)}"),
+    "no exp": ("exp", lambda: f"Bearer {token(exp=None)}"),
+    "exp is text": ("exp", lambda: f"Bearer {token(exp='soon')}"),
+    "future": ("not yet valid", lambda: f"Bearer {token(iat=NOW + 61, exp=NOW + 300)}"),
+    "not before": ("not yet valid", lambda: f"Bearer {token(nbf=NOW + 61)}"),
+    "lives too long": ("life", lambda: f"Bearer {token(iat=NOW, exp=NOW + 901)}"),
+    "tenant": ("tenant", lambda: f"Bearer {token(tenant='t2')}"),
+    "no tenant": ("tenant", lambda: f"Bearer {token(tenant=None)}"),
+    "no jti": ("jti", lambda: f"Bearer {token(jti=None)}"),
+    "no kid": ("kid", lambda: f"Bearer {token(header={'kid': None})}"),
+    "unknown kid": ("key", lambda: f"Bearer {token(header={'kid': 'x'})}"),
+    "other key": ("signature", lambda: f"Bearer {token(OTHER)}"),
+    "hmac": ("algorithm", lambda: f"Bearer {token(OctKey.import_key(b'x' * 32, {'kid': 'ec'}))}"),
+    "tampered": ("signature", lambda: f"Bearer {token()[:-6]}AAAAAA"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
 async def test_s9_every_fault_is_the_same(trust: Trust, name: str) -> None:
-    """Whatever is wrong, the error says no more than that the call is not accepted."""
+    """Whatever is wrong, the error says no more than that the call is not accepted; the log alone names the reason."""
+    reason, authorization = WRONG[name]
     with pytest.raises(UnauthorizedError) as caught:
-        await trust.authenticate(request(WRONG[name]()), NOW)
+        await trust.authenticate(request(authorization()), NOW)
     assert str(caught.value) == "unauthorized"
+    assert caught.value.reason == reason
 
 
 async def test_s4_none_is_never_accepted(trust: Trust) -> None:
