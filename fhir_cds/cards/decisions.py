@@ -145,18 +145,15 @@ class _Found:
     failures: list[Json] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
 
-    def add(self, plan: Json, actions: Iterable[AppliedAction], authored: Authored) -> None:
-        """Add the actions of a recommendation's plan that have something to say, each once."""
-        for action in actions:
-            if not any(item.action.id == action.id and item.said.plan is plan for item in self.items):
-                self.items.append(Item(action, authored.recommendation(plan, action.values)))
+    def add(self, plan: Json, action: AppliedAction, authored: Authored) -> None:
+        """Add an action of a recommendation's plan, once."""
+        if not any(item.action.id == action.id and item.said.plan is plan for item in self.items):
+            self.items.append(Item(action, authored.recommendation(plan, action.values)))
 
     def note(self, applied: Applied) -> None:
         """Add what went wrong in a plan, and its visits."""
-        if applied.issues:
-            self.failures += [issue for issue in applied.issues if issue.get("severity") in {"fatal", "error"}]
-        if applied.visits:
-            self.visits += [visit for visit in applied.visits if visit not in self.visits]
+        self.failures += [issue for issue in applied.issues if issue.get("severity") in {"fatal", "error"}]
+        self.visits += [visit for visit in applied.visits if visit not in self.visits]
 
     def part(self) -> Part:
         """Return the part, its items sorted into kinds."""
@@ -195,17 +192,16 @@ class _Collected:
 
     def plan(self, applied: Applied, owner: _Found | None) -> None:
         """Collect the items of a plan under the strategy that owns them; a strategy owns those directly below it."""
-        strategy = self.authored.strategy(applied.plan)
-        if not strategy.rule:
-            found = self._found(strategy)
+        strategy = self.authored.strategies.get(id(applied.plan)) or self.authored.strategy(applied.plan)
+        found = owner if strategy.rule and owner is not None else self._found(strategy)
+        if applied.issues or applied.visits:
             found.note(applied)
+        if not strategy.rule:
             self._group(applied.actions, found)
             return
-        said = [action for action in applied.actions if action.outcome.verdict is not _DOES_NOT]
-        if owner is None or said or applied.issues or applied.visits:  # else silent, as most recommendations are
-            found = owner or self._found(strategy)
-            found.note(applied)
-            found.add(applied.plan, said, self.authored)
+        for action in applied.actions:
+            if action.outcome.verdict is not _DOES_NOT:  # most recommendations have nothing to say
+                found.add(applied.plan, action, self.authored)
 
     def _group(self, actions: Iterable[AppliedAction], owner: _Found) -> None:
         """Go down into the groups and nested plans whose own condition is true."""

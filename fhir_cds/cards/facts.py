@@ -97,11 +97,12 @@ class Facts(Struct, frozen=True):
         said = [value] if value else []
         if reason.resources:
             sources = [self._source(ref) for ref in reason.resources]
-            dates = sorted({when for when, _ in sources if when})
-            when = words.RANGE.format(dates[0], dates[-1]) if len(dates) > 1 else "".join(dates)
-            said += filter(None, (markdown.escape(when), ", ".join([name for _, name in sources[:_LONGEST_LIST]])))
+            when = markdown.escape(_span([when for when, _ in sources if when]))
+            if when and when != value:
+                said.append(when)
+            said.append(", ".join([name for _, name in sources[:_LONGEST_LIST]]))
         name = self.names.get(reason.define) or markdown.escape(reason.define)
-        return Line(reason, (reason.fact or reason.define, value), f"{name} — {' · '.join(dict.fromkeys(said))}")
+        return Line(reason, (reason.fact or reason.define, value), f"{name} — {' · '.join(said)}")
 
     def _source(self, ref: str) -> tuple[str, str]:
         """Return the date of a resource and how its name reads."""
@@ -164,6 +165,14 @@ def texts(registry: Registry) -> Mapping[str, str]:
             if item.get("linkId") and item.get("text"):
                 found[str(item["linkId"])] = str(item["text"])
     return MappingProxyType(found)
+
+
+def _span(dates: Sequence[str]) -> str:
+    """Return the first and the last of some dates, the one date, or ""."""
+    if len(dates) < 2:
+        return dates[0] if dates else ""
+    first, last = min(dates), max(dates)
+    return first if first == last else words.RANGE.format(first, last)
 
 
 def readable(fact: str) -> str:

@@ -1,6 +1,8 @@
 """Text that is not ours must show as it stands; sentences must fit."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from fhir_cds.cards import markdown
 
@@ -25,6 +27,19 @@ from fhir_cds.cards import markdown
 def test_escape(text: str, shown: str) -> None:
     """Markup, links, autolinks, HTML, table cells and line breaks lose their meaning."""
     assert markdown.escape(text) == shown
+
+
+PIECES = [*"aZ09 ,;:.%/()'+-#=@_*\n", "é", "www.", "://", "  "]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+@example("a ")
+@example("12) b")
+@example("see www.e.org")
+def test_what_is_escaped_at_a_glance_is_escaped_alike(text: str) -> None:
+    """Text that needs no second look comes out as the long way gives it."""
+    slow = markdown._SPECIAL.sub(r"\\\1", markdown.plain(text))
+    assert markdown.escape(text) == slow
 
 
 def test_link_cannot_be_broken_out_of() -> None:
