@@ -14,7 +14,7 @@ from fhir_cds.cql.compile.operators import call
 from fhir_cds.cql.elm import Node
 from fhir_cds.cql.runtime import OPERATORS
 from fhir_cds.cql.trampoline import Step
-from fhir_cds.cql.typesys import BOOLEAN, INTEGER, STRING, ListOf
+from fhir_cds.cql.typesys import BOOLEAN, INTEGER, STRING
 
 _SYMBOLS: Final[dict[str, str]] = {
     "Equal": "==",
@@ -183,18 +183,6 @@ def _test_in(c: Compiler, node: Node) -> Step[Expr]:
     return call(c, node, [element, container], [node.get("precision")])
 
 
-def exists(c: Compiler, node: Node) -> Step[Expr]:
-    """Compile Exists: mostly the first element already tells."""
-    operand: Expr = yield c.visit(node["operand"])
-    if not isinstance(operand.type, ListOf):
-        return call(c, node, [operand], [])
-    if operand.constant:
-        return c.writer.constant(OPERATORS["Exists"](operand.value), BOOLEAN)
-    first, name = c.writer.bind(operand)
-    slow = f"{c.k(OPERATORS['Exists'])}({name})"
-    return Expr(f"(False if not {first} else {name}[0] is not None or {slow})", BOOLEAN, nullable=False)
-
-
 def _test_both(c: Compiler, node: Node) -> Step[Expr]:
     return _test_junction(c, node, "and")
 
@@ -230,7 +218,6 @@ def _test_is_true(c: Compiler, node: Node) -> Step[Expr]:
 HANDLERS: Final[dict[str, Handler]] = {
     "And": and_,
     "Equal": compare,
-    "Exists": exists,
     "Greater": compare,
     "GreaterOrEqual": compare,
     "Implies": implies,

@@ -7,14 +7,13 @@ from typing import Final
 
 from fhir_cds.cql.compile.context import MAX_DEPTH, Compiler, Handler
 from fhir_cds.cql.compile.emit import Expr, Line
-from fhir_cds.cql.compile.structure import path_segments, primitive_value, step
+from fhir_cds.cql.compile.operators import call
+from fhir_cds.cql.compile.ordering import sort, sort_rows
 from fhir_cds.cql.elm import ElmLibrary, Node
-from fhir_cds.cql.modelinfo import primitive_of
-from fhir_cds.cql.runtime import OPERATORS, fhir
-from fhir_cds.cql.runtime.sorting import sort as sort_items
+from fhir_cds.cql.runtime import OPERATORS
 from fhir_cds.cql.runtime.state import rows, rows_of_any
 from fhir_cds.cql.trampoline import Step
-from fhir_cds.cql.typesys import ANY, ChoiceOf, ListOf, Named, TupleOf, Type
+from fhir_cds.cql.typesys import ANY, BOOLEAN, ListOf, TupleOf, Type
 
 MAX_SOURCES: Final = 8
 MAX_CHAIN: Final = 50
@@ -37,12 +36,24 @@ def query(c: Compiler, node: Node) -> Step[Expr]:
 
 
 def _query(c: Compiler, node: Node) -> Step[Expr]:
+    outer_scope = c.scope
+    sources: list[_Source] = yield _sources(c, node)
+    found: Expr = yield _collected(c, node, sources)
+    c.scope = outer_scope
+    return found
+
+
+def _sources(c: Compiler, node: Node) -> Step[list[_Source]]:
     if len(node["source"]) > MAX_SOURCES:
         raise c.fail(f"a query of more than {MAX_SOURCES} sources")
-    outer_scope = c.scope
     sources: list[_Source] = []
     for clause in node["source"]:
         sources.append((yield _source(c, clause)))  # noqa: PERF401 - a step cannot yield in a comprehension
+    return sources
+
+
+def _collected(c: Compiler, node: Node, sources: list[_Source]) -> Step[Expr]:
+    """Write the loops over the sources that collect the rows of a query, and return what they come to."""
     single = all(source.many is False for source in sources)
     result = c.writer.temp()
     null_sources = [s.rows.text for s in sources if s.rows.nullable]
@@ -55,7 +66,6 @@ def _query(c: Compiler, node: Node) -> Step[Expr]:
     if body is not None:
         lines = c.writer.close(body)
         c.writer.emit_block(lines)
-    c.scope = outer_scope
     return Expr(result, node.type or kind, bool(null_sources) or single or bool(node.get("aggregate")))
 
 
@@ -116,11 +126,7 @@ def _rows(c: Compiler, node: Node, sources: list[_Source], result: str, *, singl
         c.writer.emit(f"{result} = {start.text if start else 'None'}")
     else:
         c.writer.emit(f"{result} = []")
-    blocks: list[list[Line]] = []
-    for source in sources:
-        c.writer.emit(_loop(c, source))
-        blocks.append(c.writer.open())
-        c.scope = {**c.scope, ("alias", source.alias): _row(source)}
+    blocks = _open_loops(c, sources)
     yield _clauses(c, node)
     if aggregate is not None and not aggregate.get("distinct"):
         row_type = yield _accumulate(c, aggregate, result)
@@ -139,6 +145,16 @@ def _rows(c: Compiler, node: Node, sources: list[_Source], result: str, *, singl
         return row_type
     finished: Type | None = yield _finish(c, node, result, row_type, dynamic, single=single)
     return finished
+
+
+def _open_loops(c: Compiler, sources: list[_Source]) -> list[list[Line]]:
+    """Start the loops over the sources, one in the other, with their rows in scope; returns the blocks to close."""
+    blocks: list[list[Line]] = []
+    for source in sources:
+        c.writer.emit(_loop(c, source))
+        blocks.append(c.writer.open())
+        c.scope = {**c.scope, ("alias", source.alias): _row(source)}
+    return blocks
 
 
 def _clauses(c: Compiler, node: Node) -> Step[None]:
@@ -244,51 +260,58 @@ def _finish(
     return None if row_type is None else ListOf(row_type)
 
 
-def sort_rows(c: Compiler, items: tuple[Node, ...], result: str, item_type: Type | None) -> Step[None]:
-    """Write the sorting of the list in a variable by columns, expressions or the rows themselves."""
+def exists(c: Compiler, node: Node) -> Step[Expr]:
+    """Compile Exists; over a query of lists the loops end at the first row that is not null."""
+    operand: Node = node["operand"]
+    if operand.kind != "Query" or operand.get("aggregate"):
+        return _exists_in(c, node)
+    if c.writer.function.depth >= MAX_DEPTH:
+        return c.hoist(lambda: _exists_row(c, node))
+    return _exists_row(c, node)
+
+
+def _exists_in(c: Compiler, node: Node) -> Step[Expr]:
+    operand: Expr = yield c.visit(node["operand"])
+    return _exists_of(c, node, operand)
+
+
+def _exists_of(c: Compiler, node: Node, operand: Expr) -> Expr:
+    """Return the test whether a list has an element that is not null: mostly the first one already tells."""
+    if not isinstance(operand.type, ListOf):
+        return call(c, node, [operand], [])
+    if operand.constant:
+        return c.writer.constant(OPERATORS["Exists"](operand.value), BOOLEAN)
+    first, name = c.writer.bind(operand)
+    slow = f"{c.k(OPERATORS['Exists'])}({name})"
+    return Expr(f"(False if not {first} else {name}[0] is not None or {slow})", BOOLEAN, nullable=False)
+
+
+def _exists_row(c: Compiler, node: Node) -> Step[Expr]:
+    query_node: Node = node["operand"]
     outer_scope = c.scope
-    keys: list[str] = []
-    for item in items:
-        values, row = c.writer.temp(), c.writer.temp("x")
-        descending = item["direction"] in {"desc", "descending"}
-        element = Expr(row, item_type)
-        if item.kind == "ByDirection":
-            keys.append(f"({result}, {descending})")
-            continue
-        c.writer.emit(f"{values} = []")
-        c.writer.emit(f"for {row} in {result}:")
-        block = c.writer.open()
-        c.scope = {**outer_scope, ("sort", ""): element, ("alias", "$this"): element, ("current", ""): element}
-        if item.kind == "ByColumn":
-            key = element
-            for segment in path_segments(item_type, item["path"]):
-                key = step(c, key, segment, item.type, None)
-        else:
-            key = yield c.visit(item["expression"])
-        if isinstance(key.type, Named) and key.type.name.startswith("FHIR.") and primitive_of(key.type.name):
-            key = primitive_value(c, key, key.type)
-        elif key.type is None or isinstance(key.type, ChoiceOf):
-            key = Expr(f"{c.k(fhir.system_value)}(s, {key.text})")
-        c.writer.emit(f"{values}.append({key.text})")
+    sources: list[_Source] = yield _sources(c, query_node)
+    if not all(source.many for source in sources):
+        collected: Expr = yield _collected(c, query_node, sources)
+        c.scope = outer_scope
+        return _exists_of(c, node, collected)
+    result = c.writer.temp()
+    c.writer.emit(f"{result} = False")
+    blocks = _open_loops(c, sources)
+    yield _clauses(c, query_node)
+    returned = query_node.get("return")
+    row: Expr = _whole_row(c, sources) if returned is None else (yield c.visit(returned["expression"]))
+    if row.nullable:
+        c.writer.emit(f"if {row.text} is None: continue")
+    c.writer.emit(f"{result} = True")
+    c.writer.emit("break")
+    for number, block in enumerate(reversed(blocks)):
         lines = c.writer.close(block)
         c.writer.emit_block(lines)
-        keys.append(f"({values}, {descending})")
+        if number < len(blocks) - 1:
+            c.writer.emit(f"if {result}: break")
     c.scope = outer_scope
-    c.writer.emit(f"{result} = {c.k(sort_items)}({result}, [{', '.join(keys)}])")
+    return Expr(result, BOOLEAN, nullable=False)
 
 
-def sort(c: Compiler, node: Node) -> Step[Expr]:
-    """Compile Sort of a list."""
-    source: Expr = yield c.visit(node["source"])
-    result = c.writer.temp()
-    c.writer.emit(f"{result} = {source.text}")
-    c.writer.emit(f"if {result} is not None:")
-    block = c.writer.open()
-    yield sort_rows(c, node["by"], result, source.type.item if isinstance(source.type, ListOf) else None)
-    lines = c.writer.close(block)
-    c.writer.emit_block(lines)
-    return Expr(result, node.type or source.type)
-
-
-HANDLERS: Final[dict[str, Handler]] = {"Query": query, "Sort": sort}
+HANDLERS: Final[dict[str, Handler]] = {"Exists": exists, "Query": query, "Sort": sort}
 TESTS: Final[dict[str, Handler]] = {}

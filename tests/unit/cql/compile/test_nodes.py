@@ -133,6 +133,42 @@ def test_relationship_to_one_thing(write: Any) -> None:
     assert write.value({"type": "Query", "source": source, "relationship": [exists]}) == [1, 2]
 
 
+def test_exists_of_a_query_ends_at_its_first_row(write: Any) -> None:
+    """The rows after one that is found are not looked at; a null row is none; a null source has none."""
+    here = {"type": "AliasRef", "name": "A"}
+    stop = {"type": "Message", "source": write.literal(True), "severity": write.literal("Error")}
+    query = {
+        "type": "Query",
+        "source": [{"alias": "A", "expression": write.integers(1, 2)}],
+        "where": write.node("Or", write.node("Equal", here, write.literal(1)), stop),
+    }
+    assert write.value(write.node("Exists", query)) is True
+    with pytest.raises(EvaluationError):
+        write.value(query)
+    nothing = write.node("As", {"type": "Null"}, asType=SYSTEM + "Integer")
+    no_row = {"type": "Query", "source": query["source"], "return": {"expression": nothing}}
+    assert write.value(write.node("Exists", no_row)) is False
+    listed = {"type": "ListTypeSpecifier", "elementType": named(SYSTEM + "Integer")}
+    no_list = {"type": "As", "operand": {"type": "Null"}, "asTypeSpecifier": listed}
+    empty = {"type": "Query", "source": [{"alias": "A", "expression": no_list}]}
+    assert write.value(write.node("Exists", empty)) is False
+
+
+@pytest.mark.parametrize(("wanted", "found"), [(11, True), (22, True), (13, False)])
+def test_exists_of_a_query_over_two_lists(write: Any, wanted: int, found: bool) -> None:
+    """Each element meets each, until a pair is found."""
+    first, second = ({"type": "AliasRef", "name": name} for name in "AB")
+    query = {
+        "type": "Query",
+        "source": [
+            {"alias": "A", "expression": write.integers(1, 2)},
+            {"alias": "B", "expression": write.integers(10, 20)},
+        ],
+        "where": write.node("Equal", write.node("Add", first, second), write.literal(wanted)),
+    }
+    assert write.value(write.node("Exists", query)) is found
+
+
 def test_interval_with_computed_closedness(write: Any) -> None:
     """The closedness of a bound can be an expression; null counts as closed."""
     node = {"type": "Interval", "low": write.literal(1), "high": write.literal(3)}
