@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from fhir_cds.data import prefetch as received
 from fhir_cds.data.client import Connections, FhirClient, Found, authorization_of, queries_of
+from fhir_cds.data.guard import normal_base
 from fhir_cds.data.prefetch import Answer, State
 from fhir_cds.data.record import Gap, PatientRecord, Resource, assemble, normalised
 from fhir_cds.data.usual import Usual
@@ -59,17 +60,18 @@ async def gather(
 
     `templates` are key -> FHIR query (CDS Hooks prefetch templates), `prefetch` what the client sent, `fhir_server` and
     `token` its FHIR access, `connections` the pool to reach it by (None: prefetch only). `optional` keys may be
-    missing. The Patient is asked for even where no template does. `usual`, of the same templates and systems, is a
-    shorter way to the same record.
+    missing. The Patient is asked for even where no template does. A server from which nothing has to be read is not
+    called, and need not be one that may be. `usual`, of the same templates and systems, is a shorter way to the same
+    record.
     Raises MissingDataError naming the keys that could not be had; InputError for wrong or another patient's data, a
-    server that must not be called, a token without server.
+    server that must not be called or is no URL, a token without server.
     """
     if token is not None and fhir_server is None:
         raise InputError("fhirAuthorization needs fhirServer", where="fhirServer")
     subject = subject_of(context.get("patientId"), "context.patientId")
-    client = None
-    if connections is not None and fhir_server is not None:
-        client = connections.client(fhir_server, authorization=authorization_of(token))
+    authorization = authorization_of(token)
+    if fhir_server is not None:
+        normal_base(fhir_server)
     if usual is not None and (record := usual.record(prefetch, subject)) is not None:
         return record
     wanted = _with_patient(templates)
@@ -82,11 +84,12 @@ async def gather(
     if loose:
         _LOG.info("prefetch keys of another form than asked for: %s", ", ".join(loose))
     parts = [_from_prefetch(answer) for answer in found]
-    if client is not None:
-        queries = {key: received.fill(template, context) for key, template in wanted.items()}
-        ask = [answer for answer in found if answer.rule.ask and queries[answer.key] is not None]
-        filled = {answer.key: queries[answer.key] or "" for answer in ask}
-        read = {part.key: part for part in await _read(client, ask, filled, systems)}
+    ask = [answer for answer in found if answer.rule.ask]
+    if ask and connections is not None and fhir_server is not None:
+        client = connections.client(fhir_server, authorization=authorization)
+        queries = {answer.key: received.fill(wanted[answer.key], context) for answer in ask}
+        filled = {key: query for key, query in queries.items() if query is not None}
+        read = {p.key: p for p in await _read(client, [a for a in ask if a.key in filled], filled, systems)}
         parts = [_joined(part, read.get(part.key)) for part in parts]
     elif fhir_server is None:
         parts = [replace(part, lacking=f"{part.lacking}; no fhirServer") if part.lacking else part for part in parts]

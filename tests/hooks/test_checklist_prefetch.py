@@ -190,6 +190,18 @@ def test_f7_only_listed_servers(client: TestClient, address: str) -> None:
     assert ehr.post(client, SERVICE, body(client, prefetch={}, fhirServer=address)).status_code == 400
 
 
+@pytest.mark.parametrize("lacking", ["encounters", None])
+def test_f7_a_server_that_is_not_needed(client: TestClient, lacking: str | None) -> None:
+    """A server that is not on the list is no fault of a call that brings all its data, only of one that needs it."""
+    call = body(client, fhirServer="https://unlisted.example.org/fhir", fhirAuthorization=token())
+    if lacking is None:
+        assert ehr.cards(client, SERVICE, call) == ehr.cards(client, SERVICE, body(client))
+    else:
+        del call["prefetch"][lacking]
+        answer = ehr.post(client, SERVICE, call)
+        assert (answer.status_code, "fhirServer" in answer.text) == (400, True)
+
+
 def test_f8_by_prefetch_alone(client: TestClient) -> None:
     """Prefetch alone is enough; that the server alone is too is shown with P9."""
     assert ehr.cards(client, SERVICE, body(client))
