@@ -64,7 +64,7 @@ def create_app(
         audit=audit,
         traces=traces,
     )
-    service.metrics.plans.set(len(content.knowledge.registry.by_type("PlanDefinition")))
+    service.metrics.plans(len(content.knowledge.registry.by_type("PlanDefinition")))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -133,7 +133,7 @@ async def reload(app: Starlette, roots: Sequence[Path]) -> None:
         return
     service.loaded = fresh
     states.settle()
-    service.metrics.plans.set(len(fresh.knowledge.registry.by_type("PlanDefinition")))
+    service.metrics.plans(len(fresh.knowledge.registry.by_type("PlanDefinition")))
     log.info("content reloaded", extra={"plans": len(fresh.knowledge.registry.by_type("PlanDefinition"))})
 
 

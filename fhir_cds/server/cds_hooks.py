@@ -12,17 +12,19 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from fhir_cds.cards import contexts
 from fhir_cds.cards.discovery import Offer
 from fhir_cds.cards.messages import Request as CdsRequest
 from fhir_cds.cards.messages import parse_feedback, parse_request
 from fhir_cds.data.answers import answered
+from fhir_cds.data.client import Connections
 from fhir_cds.data.gather import gather
 from fhir_cds.data.prefetch import unasked
 from fhir_cds.data.record import PatientRecord
 from fhir_cds.errors import InputError, NotFoundError
-from fhir_cds.fhir import ids
+from fhir_cds.fhir import codec, ids
 from fhir_cds.server.advice import Advice, Question, advise
 from fhir_cds.server.errors import JSON, json_response
 from fhir_cds.server.gate import enter
@@ -33,6 +35,8 @@ from fhir_cds.server.trust import Caller
 
 AT_ONCE: Final = 500
 """Up to so many resources are evaluated in a few milliseconds: less than a thread would wait for the interpreter."""
+
+_CARDS: Final = ((b"content-type", JSON.encode()), (b"cache-control", b"no-store"))
 
 log: Final = logging.getLogger("fhir_cds.server.cds_hooks")
 
@@ -47,15 +51,27 @@ async def discovery(request: Request) -> Response:
     return Response(content.discovery, headers=headers, media_type=JSON)
 
 
-async def call(request: Request) -> Response:
-    """Answer `POST /cds-services/{id}` with cards.
+class Call:
+    """Answers `POST /cds-services/{id}` with cards; an ASGI application, as this is what EHRs wait for."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the cards as JSON; raises as `called`."""
+        body = await called(Request(scope, receive, send))
+        headers = [*_CARDS, (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def called(request: Request) -> bytes:
+    """Return the JSON of the cards that a call asks for.
 
     Raises NotFoundError for an unknown id, InputError for a wrong request, MissingDataError for needed data that
     cannot be had.
     """
     started = time.perf_counter()
     caller = await enter(request)
-    service, content = state(request), loaded(request)
+    service = state(request)
+    content = service.loaded
     offered = content.offered(request.path_params["service"])
     if not offered:
         raise NotFoundError("there is no such service; see /cds-services", where="cds-services")
@@ -63,12 +79,13 @@ async def call(request: Request) -> Response:
     offer = _by_hook(offered, message.hook)
     context = contexts.check(message.hook, message.context)
     with service.traces.span("gather", service=offer.service.id, hook=message.hook):
-        record = await _record(request, content, offer, message, context)
+        record = await _record(service.connections, content, offer, message, context)
     question = Question(offer, record, service.now(), context, str(message.hook_instance), caller.trial)
     with service.traces.span("advise", resources=len(record.resources)):
         advice = await _advice(content, question, service.settings.smart_app_url)
+    body = codec.encode(advice.response)
     _note(service, caller, question, advice, round((time.perf_counter() - started) * 1000))
-    return json_response(advice.response, headers={"Cache-Control": "no-store"})
+    return body
 
 
 async def feedback(request: Request) -> Response:
@@ -82,8 +99,7 @@ async def feedback(request: Request) -> Response:
     received = datetime.fromisoformat(service.now())
     with service.traces.span("store", items=len(message.feedback)):
         new = await asyncio.to_thread(service.store.feedback, name, caller.iss, message.feedback, received)
-    for item in message.feedback:
-        service.metrics.feedback.labels(item.outcome).inc()
+    service.metrics.feedback(item.outcome for item in message.feedback)
     log.info("feedback", extra={"service": name, "issuer": caller.iss, "items": len(message.feedback), "new": new})
     return json_response({})
 
@@ -105,7 +121,7 @@ def _by_hook(offered: Sequence[Offer], hook: str) -> Offer:
 
 
 async def _record(
-    request: Request, content: Loaded, offer: Offer, message: CdsRequest, context: dict[str, Any]
+    connections: Connections, content: Loaded, offer: Offer, message: CdsRequest, context: dict[str, Any]
 ) -> PatientRecord:
     """Return the patient's record from prefetch and the client's FHIR server."""
     token = message.fhir_authorization.access_token if message.fhir_authorization else None
@@ -118,7 +134,7 @@ async def _record(
         offer.service.prefetch,
         context,
         message.prefetch,
-        connections=state(request).connections,
+        connections=connections,
         fhir_server=message.fhir_server,
         token=token,
         optional=offer.service.optional,
@@ -131,10 +147,8 @@ async def _record(
 def _note(service: State, caller: Caller, question: Question, advice: Advice, milliseconds: int) -> None:
     """Log, count and keep one answer: ids, numbers and times."""
     offered = question.offer.service
-    for card in advice.response.cards:
-        service.metrics.cards.labels(offered.id, card.indicator).inc()
-    service.metrics.gaps.labels(offered.id).inc(len(advice.gaps))
-    service.metrics.failed.inc(advice.failed)
+    indicators = (card.indicator for card in advice.response.cards)
+    service.metrics.answer(offered.id, indicators, len(advice.gaps), advice.failed)
     log.info(
         "answered",
         extra={
@@ -166,6 +180,6 @@ def _note(service: State, caller: Caller, question: Question, advice: Advice, mi
 
 ROUTES: Final = (
     Route("/cds-services", discovery),
-    Route("/cds-services/{service}", call, methods=["POST"]),
+    Route("/cds-services/{service}", Call(), methods=["POST"], name="call"),
     Route("/cds-services/{service}/feedback", feedback, methods=["POST"]),
 )

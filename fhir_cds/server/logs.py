@@ -50,14 +50,19 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.msg if isinstance(record.msg, str) else type(record.msg).__name__,
         }
-        line |= {name: value for name in FIELDS if (value := getattr(record, name, None)) is not None}
+        given = record.__dict__
+        line |= {name: value for name in FIELDS if (value := given.get(name)) is not None}
         if "error" not in line and record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
         return codec.encode(line).decode()
 
 
 def configure(level: str) -> None:
-    """Send the project's log lines of at least `level` to standard error."""
+    """Send the project's log lines of at least `level` to standard error.
+
+    Thread and process, which no line shows, are not looked up for each (the standard library's logging HOWTO).
+    """
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger("fhir_cds")

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from fhir_cds.errors import InputError
 
 PREFIX: Final = "FHIR_CDS_"
+_OWN_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 class Issuer(BaseModel):
@@ -195,8 +196,8 @@ def _read(file: Path | None) -> dict[str, Any]:
 
 def is_loopback(host: str) -> bool:
     """Say whether a host name or address is this machine's own."""
-    if host in {"localhost", ""}:
-        return host == "localhost"
+    if host in _OWN_NAMES:
+        return True
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

@@ -30,7 +30,7 @@ ALGORITHMS: Final = ("ES384", "RS384")
 TOKEN_LIMIT: Final = 8_000
 SEEN_LIMIT: Final = 200_000
 LOCAL: Final = "local"
-_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_FORWARDED: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
 
 log: Final = logging.getLogger("fhir_cds.server.trust")
 
@@ -54,6 +54,9 @@ class Caller:
     tenant: str | None = None
     jti: str | None = None
     trial: bool = False
+
+
+_THIS_MACHINE: Final = Caller(LOCAL)
 
 
 class Replay:
@@ -93,6 +96,7 @@ class Trust:
 
     def __init__(self, settings: Settings, keys: Keys | None = None, first_use: FirstUse | None = None) -> None:
         self._settings = settings
+        self._development = settings.development
         self._issuers: Mapping[str, Issuer] = {issuer.iss: issuer for issuer in settings.issuers}
         self._keys = keys or Keys()
         self._first_use = first_use or _alone(Replay())
@@ -100,8 +104,8 @@ class Trust:
     async def authenticate(self, request: Request, now: float) -> Caller:
         """Return who makes a call; raises UnauthorizedError. `now` is in seconds since the epoch."""
         try:
-            if self._settings.development:
-                local = self._local(request)
+            if self._development:
+                local = _local(request)
                 if not self._issuers:
                     return local
             base = self._settings.public_url or str(request.base_url)
@@ -110,16 +114,6 @@ class Trust:
         except UnauthorizedError as refused:
             log.warning("call refused", extra={"reason": refused.reason, "path": request.url.path})
             raise
-
-    def _local(self, request: Request) -> Caller:
-        """Return the caller on this machine."""
-        host = request.headers.get("host", "")
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        if not is_loopback(name):
-            raise UnauthorizedError("development mode answers to loopback names only")
-        if any(header in request.headers for header in _FORWARDED):
-            raise UnauthorizedError("development mode does not stand behind a proxy")
-        return Caller(LOCAL)
 
     async def _token(self, request: Request, endpoint: str, now: float) -> Caller:
         """Return the caller that a Bearer token proves."""
@@ -179,6 +173,17 @@ class Trust:
             jws.deserialize_compact(token, key, algorithms=list(ALGORITHMS))
         except (JoseError, ValueError, TypeError):
             raise UnauthorizedError("signature") from None
+
+
+def _local(request: Request) -> Caller:
+    """Return the caller on this machine."""
+    host = request.headers.get("host", "")
+    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    if not is_loopback(name):
+        raise UnauthorizedError("development mode answers to loopback names only")
+    if not _FORWARDED.isdisjoint([header for header, _ in request.scope["headers"]]):
+        raise UnauthorizedError("development mode does not stand behind a proxy")
+    return _THIS_MACHINE
 
 
 def _unverified(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
