@@ -12,6 +12,7 @@ from fhir_cds.fhir import codec
 NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_DNS, "fhir-cds.github.io")
 ID: Final = re.compile(r"[A-Za-z0-9\-._]{1,64}")  # R4 `id` plus `_`, which many servers emit
 _SEPARATOR: Final = "\x1f"
+_NAMESPACE: Final = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)
 
 
 def stable_uuid(*parts: str) -> str:
@@ -20,7 +21,9 @@ def stable_uuid(*parts: str) -> str:
     >>> stable_uuid("plan", "Patient/1", "2026-01-31") == stable_uuid("plan", "Patient/1", "2026-01-31")
     True
     """
-    digest = hashlib.sha1(NAMESPACE.bytes + _SEPARATOR.join(parts).encode(), usedforsecurity=False).hexdigest()
+    hashed = _NAMESPACE.copy()
+    hashed.update(_SEPARATOR.join(parts).encode())
+    digest = hashed.hexdigest()
     variant = "89ab"[int(digest[16], 16) & 3]  # RFC 9562 §4.1, in a third of the time that `uuid` takes
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
