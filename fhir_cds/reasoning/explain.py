@@ -127,7 +127,7 @@ def tree(explainer: Explainer, start: Define) -> str:
     """Return the why tree of a define as text: one line per define, indented below the one that names it.
 
     >>> # SarcomaLogic."Is oligometastatic" = unknown
-    >>> #   SarcomaFacts."Metastasis count" [metastasis_count] = unknown
+    >>> #   SarcomaMetastases."Metastasis count" [metastasis_count] = unknown
     """
     return "".join(f"{line}\n" for line in _lines(explainer, start, 0, set()))
 

@@ -13,7 +13,17 @@ from fhir_cds import cql
 from .forms_support import base, choices, engine, items, questionnaire, record, response, value
 
 Answers = list[tuple[str, Any]]
-S, T = "SarcomaFacts.", "TarpswgFacts."
+DIAGNOSIS = "SarcomaDiagnosis."
+METASTASES = "SarcomaMetastases."
+TIMING = "SarcomaTiming."
+IMAGING = "SarcomaImaging."
+EXTENT = "SarcomaExtent."
+FITNESS = "SarcomaFitness."
+OPERATIONS = "SarcomaOperations."
+SYSTEMIC = "SarcomaSystemic."
+FOLLOWUP = "SarcomaFollowUp."
+BOARDS = "SarcomaBoards."
+T = "TarpswgFacts."
 
 
 @dataclass(frozen=True)
@@ -39,14 +49,14 @@ def given(fact: str, code: str) -> Row:
         ("systemic_therapy.given.status", "active"),
         ("systemic_therapy.given.on", "2026-01-20"),
     ]
-    return Row(fact, answers, S + "Under Systemic Treatment", False, True)
+    return Row(fact, answers, SYSTEMIC + "Under Systemic Treatment", False, True)
 
 
 ROWS = [
     Row(
         "sts_diagnosis",
         [("sts_diagnosis", "424952003")],
-        S + "Soft Tissue Sarcoma",
+        DIAGNOSIS + "Soft Tissue Sarcoma",
         False,
         True,
         "primary-only",
@@ -55,7 +65,7 @@ ROWS = [
     Row(
         "histologic_subtype",
         [("histologic_subtype", "9044/3")],
-        S + "Clear Cell Sarcoma",
+        DIAGNOSIS + "Clear Cell Sarcoma",
         None,
         True,
         "primary-only",
@@ -64,7 +74,7 @@ ROWS = [
     Row(
         "histology_observation",
         [("histologic_subtype", "8936/3")],
-        S + "Gastrointestinal Stromal Tumour",
+        DIAGNOSIS + "Gastrointestinal Stromal Tumour",
         None,
         True,
         "primary-only",
@@ -89,21 +99,27 @@ ROWS = [
     Row(
         "primary_diagnosis_date",
         [("primary_diagnosis_date.on", "2020-02")],
-        S + "Date Of Primary Diagnosis",
+        TIMING + "Date Of Primary Diagnosis",
         "2021-03-10",
         "2020-02",
     ),
     Row(
         "primary_resection_date",
         [("primary_resection_date.on", "2021-05-04")],
-        S + "Date Of Primary Resection",
+        TIMING + "Date Of Primary Resection",
         None,
         "2021-05-04",
     ),
-    Row("primary_tumour_status", [("primary_tumour_status", "resected-complete")], S + "Primary Resected", None, True),
-    Row("metastatic_disease", [("metastatic_disease", True)], S + "Metastatic Disease", None, True),
-    Row("liver_metastasis", [("liver_metastasis.present", False)], S + "Liver Metastasis", None, False),
-    Row("liver_metastasis", [("liver_metastasis.found.on", "2026-01-20")], S + "Liver Metastasis", None, True),
+    Row(
+        "primary_tumour_status",
+        [("primary_tumour_status", "resected-complete")],
+        EXTENT + "Primary Resected",
+        None,
+        True,
+    ),
+    Row("metastatic_disease", [("metastatic_disease", True)], METASTASES + "Metastatic Disease", None, True),
+    Row("liver_metastasis", [("liver_metastasis.present", False)], METASTASES + "Liver Metastasis", None, False),
+    Row("liver_metastasis", [("liver_metastasis.found.on", "2026-01-20")], METASTASES + "Liver Metastasis", None, True),
     Row("lung_metastasis", [("lung_metastasis.present", False)], T + "Lung Metastasis", None, False),
     Row("lung_metastasis", [("lung_metastasis.found.on", "2026-01-20")], T + "Lung Metastasis", None, True),
     Row(
@@ -114,22 +130,24 @@ ROWS = [
         True,
     ),
     Row("metastatic_sites", [("metastatic_sites.complete", True)], T + "Lung Metastasis", None, False),
-    Row("metastasis_count", [("metastasis_count.all", 3)], S + "Number Of Lesions", None, 3),
-    Row("metastatic_site_count", [("metastatic_site_count", 2)], S + "Number Of Sites", None, 2),
+    Row("metastasis_count", [("metastasis_count.all", 3)], METASTASES + "Number Of Lesions", None, 3),
+    Row("metastatic_site_count", [("metastatic_site_count", 2)], METASTASES + "Number Of Sites", None, 2),
     Row(
         "metastasis_size",
         [("metastasis_count.liver", 1), ("metastasis_size.value", Decimal("2.5"))],
-        S + "Smallest Liver Lesion",
+        EXTENT + "Smallest Liver Lesion",
         None,
         Decimal("2.5"),
     ),
-    Row("liver_only_disease", [("liver_only_disease", True)], S + "Liver-Only Disease", None, True),
-    Row("diffuse_involvement", [("diffuse_involvement", "none")], S + "Diffuse Involvement", None, False),
-    Row("bilobar_liver_disease", [("bilobar_liver_disease", "bilobar")], S + "Bilobar Liver Metastases", None, True),
+    Row("liver_only_disease", [("liver_only_disease", True)], EXTENT + "Liver-Only Disease", None, True),
+    Row("diffuse_involvement", [("diffuse_involvement", "none")], EXTENT + "Diffuse Involvement", None, False),
+    Row(
+        "bilobar_liver_disease", [("bilobar_liver_disease", "bilobar")], EXTENT + "Bilobar Liver Metastases", None, True
+    ),
     Row(
         "vascular_involvement",
         [("vascular_involvement.complex", "yes")],
-        S + "Complex Hepatectomy Required",
+        EXTENT + "Complex Hepatectomy Required",
         None,
         True,
     ),
@@ -141,81 +159,102 @@ ROWS = [
         True,
     ),
     Row(
-        "liver_resectability", [("liver_resectability", "unresectable")], S + "Liver Metastases Resectable", None, False
+        "liver_resectability",
+        [("liver_resectability", "unresectable")],
+        EXTENT + "Liver Metastases Resectable",
+        None,
+        False,
     ),
     Row(
         "extrahepatic_resectability",
         [("extrahepatic_resectability", "borderline")],
-        S + "Extrahepatic Metastases Potentially Resectable",
+        EXTENT + "Extrahepatic Metastases Potentially Resectable",
         None,
         True,
     ),
-    Row("all_sites_treatable", [("all_sites_treatable", "no")], S + "All Sites Radically Treatable", None, False),
+    Row("all_sites_treatable", [("all_sites_treatable", "no")], EXTENT + "All Sites Radically Treatable", None, False),
     Row(
         "metastasis_diagnosis_date",
         [("metastasis_diagnosis_date", "2025-11-03")],
-        S + "Date Of First Metastasis",
+        TIMING + "Date Of First Metastasis",
         None,
         "2025-11-03",
     ),
-    Row("timing_class", [("timing_class", "metachronous")], S + "Stated As Metachronous", None, True),
+    Row("timing_class", [("timing_class", "metachronous")], TIMING + "Stated As Metachronous", None, True),
     Row("disease_free_interval", [("disease_free_interval", 14)], T + "Disease-Free Months Stated", None, 14),
-    Row("treatment_free_interval", [("treatment_free_interval", 13)], S + "Treatment-Free Months Stated", None, 13),
-    Row("liver_recurrence", [("liver_recurrence.on", "2026-01-20")], S + "Liver Recurrence", False, True, "resected"),
-    Row("liver_dominant", [("liver_dominant.disease", "yes")], S + "Liver-Dominant Disease", None, True),
-    Row("liver_dominant", [("liver_dominant.reason", "symptomatic")], S + "Dominant Liver Lesion", None, True),
-    Row("lesion_uncertain", [("lesion_uncertain.nature", "yes")], S + "Lesion Of Uncertain Origin", None, True),
-    Row("lesion_uncertain", [("lesion_uncertain.atypical", "yes")], S + "Lesion Of Uncertain Origin", None, True),
+    Row(
+        "treatment_free_interval",
+        [("treatment_free_interval", 13)],
+        FOLLOWUP + "Treatment-Free Months Stated",
+        None,
+        13,
+    ),
+    Row(
+        "liver_recurrence",
+        [("liver_recurrence.on", "2026-01-20")],
+        FOLLOWUP + "Liver Recurrence",
+        False,
+        True,
+        "resected",
+    ),
+    Row("liver_dominant", [("liver_dominant.disease", "yes")], EXTENT + "Liver-Dominant Disease", None, True),
+    Row("liver_dominant", [("liver_dominant.reason", "symptomatic")], EXTENT + "Dominant Liver Lesion", None, True),
+    Row("lesion_uncertain", [("lesion_uncertain.nature", "yes")], EXTENT + "Lesion Of Uncertain Origin", None, True),
+    Row("lesion_uncertain", [("lesion_uncertain.atypical", "yes")], EXTENT + "Lesion Of Uncertain Origin", None, True),
     Row(
         "lesion_uncertain", [("lesion_uncertain.contralateral", "yes")], T + "Solitary Contralateral Lesion", None, True
     ),
     Row("disease_volume", [("disease_volume.low", "yes")], T + "Low Volume", None, True),
     Row("disease_volume", [("disease_volume.indolent", "no")], T + "Indolent Or Limited", None, False),
-    Row("performance_status_ecog", [("performance_status_ecog", 1)], S + "ECOG Grade", None, 1),
+    Row("performance_status_ecog", [("performance_status_ecog", 1)], FITNESS + "ECOG Grade", None, 1),
     Row(
         "performance_status_karnofsky",
         [("performance_status_karnofsky", 80)],
-        S + "Performance Status Recorded",
+        FITNESS + "Performance Status Recorded",
         None,
         True,
     ),
-    Row("asa_class", [("asa_class", "413496000")], S + "ASA Class Documented", False, True),
-    Row("comorbidity", [("comorbidity", "hypertension")], S + "Comorbidities Documented", False, True),
+    Row("asa_class", [("asa_class", "413496000")], FITNESS + "ASA Class Documented", False, True),
+    Row("comorbidity", [("comorbidity", "hypertension")], FITNESS + "Comorbidities Documented", False, True),
     Row(
         "surgical_candidacy",
         [("surgical_candidacy", "not-candidate-medical")],
-        S + "Not A Surgical Candidate",
+        FITNESS + "Not A Surgical Candidate",
         None,
         True,
     ),
-    Row("hcc_risk", [("hcc_risk", "no")], S + "Risk Factor For Hepatocellular Carcinoma", None, False),
-    Row("other_malignancy", [("other_malignancy.present", False)], S + "Other Malignancy", None, False),
+    Row("hcc_risk", [("hcc_risk", "no")], EXTENT + "Risk Factor For Hepatocellular Carcinoma", None, False),
+    Row("other_malignancy", [("other_malignancy.present", False)], EXTENT + "Other Malignancy", None, False),
     Row("other_malignancy", [("other_malignancy.syndrome", "yes")], T + "Hereditary Cancer Syndrome", None, True),
-    Row("coagulopathy", [("coagulopathy", False)], S + "Coagulopathy", None, False),
+    Row("coagulopathy", [("coagulopathy", False)], FITNESS + "Coagulopathy", None, False),
     Row(
-        "liver_function", [("liver_function", "chemotherapy-exposed")], S + "Liver Exposed To Chemotherapy", None, True
+        "liver_function",
+        [("liver_function", "chemotherapy-exposed")],
+        FITNESS + "Liver Exposed To Chemotherapy",
+        None,
+        True,
     ),
-    Row("renal_function", [("renal_function", 62)], S + "Renal Function Documented", False, True),
+    Row("renal_function", [("renal_function", 62)], FITNESS + "Renal Function Documented", False, True),
     Row("cardiac_function", [("cardiac_function", 58)], T + "Cardiac Function Documented", False, True),
-    Row("nutrition_body_size", [("nutrition_body_size", 71)], S + "Nutritional Status Documented", False, True),
+    Row("nutrition_body_size", [("nutrition_body_size", 71)], FITNESS + "Nutritional Status Documented", False, True),
     Row("smoking_status", [("smoking_status", "8517006")], T + "Smokes", None, False),
     Row("pulmonary_function", [("pulmonary_function", "yes")], T + "Compromised Lung Function", None, True),
     Row(
         "prior_abdominal_surgery_count",
         [("prior_abdominal_surgery_count", 2)],
-        S + "Number Of Prior Abdominal Operations",
+        FITNESS + "Number Of Prior Abdominal Operations",
         None,
         2,
     ),
-    Row("flr_percent", [("flr_percent", 35)], S + "Future Liver Remnant", None, 35),
+    Row("flr_percent", [("flr_percent", 35)], FITNESS + "Future Liver Remnant", None, 35),
     Row("symptoms", [("symptoms", "none")], T + "Symptomatic Metastasis", None, False),
     Row("goals_of_care", [("goals_of_care", "yes")], T + "Goals Of Care Recorded", False, True),
-    Row("active_infection", [("active_infection", True)], S + "Active Infection In The Field", None, True),
-    Row("hepatectomy", [("hepatectomy", "major")], S + "Major Hepatectomy Planned", False, True),
+    Row("active_infection", [("active_infection", True)], FITNESS + "Active Infection In The Field", None, True),
+    Row("hepatectomy", [("hepatectomy", "major")], OPERATIONS + "Major Hepatectomy Planned", False, True),
     Row(
         "metastasectomy",
         [("metastasectomy.liver.on", "2025-09-01")],
-        S + "Date Of Last Liver Metastasectomy",
+        METASTASES + "Date Of Last Liver Metastasectomy",
         None,
         "2025-09-01",
     ),
@@ -229,7 +268,7 @@ ROWS = [
     Row(
         "resection_margin",
         [("resection_margin", "278271003")],
-        S + "Residual Tumour Category Documented",
+        OPERATIONS + "Residual Tumour Category Documented",
         False,
         True,
         "resected",
@@ -238,25 +277,25 @@ ROWS = [
     Row(
         "liver_ablation",
         [("liver_ablation.what", "431475009"), ("liver_ablation.on", "2025-09-01")],
-        S + "Liver Metastases Treated Locally",
+        FOLLOWUP + "Liver Metastases Treated Locally",
         None,
         True,
     ),
     Row(
         "transarterial_therapy",
         [("transarterial_therapy.what", "314617008"), ("transarterial_therapy.on", "2025-09-01")],
-        S + "End Of Local Liver Treatment",
+        FOLLOWUP + "End Of Local Liver Treatment",
         None,
         "2025-09-01",
     ),
     Row("sbrt", [("sbrt.on", "2025-09-01")], T + "Radiotherapy Given", None, True),
     Row("radiotherapy_history", [("radiotherapy_history.status", "not-done")], T + "Radiotherapy Given", None, False),
-    Row("systemic_therapy", [("systemic_therapy.ever", False)], S + "Earlier Systemic Treatment", None, False),
+    Row("systemic_therapy", [("systemic_therapy.ever", False)], FOLLOWUP + "Earlier Systemic Treatment", None, False),
     given("systemic_therapy", "3639"),
     Row(
         "adjuvant_after_hepatectomy",
         [("adjuvant_after_hepatectomy", True)],
-        S + "Adjuvant Treatment After First Liver Resection",
+        FOLLOWUP + "Adjuvant Treatment After First Liver Resection",
         None,
         True,
     ),
@@ -269,12 +308,19 @@ ROWS = [
         False,
         True,
     ),
-    Row("liver_biopsy", [("liver_biopsy.done.on", "2026-01-20")], S + "Liver Biopsy Done", False, True, "metachronous"),
+    Row(
+        "liver_biopsy",
+        [("liver_biopsy.done.on", "2026-01-20")],
+        OPERATIONS + "Liver Biopsy Done",
+        False,
+        True,
+        "metachronous",
+    ),
     Row("hipec", [("hipec.on", "2026-02-20")], T + "Hyperthermic Chemotherapy Ordered", False, True),
     Row(
         "treatment_intent",
         [("treatment_intent.plan", "induction-systemic")],
-        S + "Preoperative Systemic Treatment Planned",
+        SYSTEMIC + "Preoperative Systemic Treatment Planned",
         None,
         True,
     ),
@@ -296,12 +342,18 @@ ROWS = [
     drug("drug_crizotinib", "1148495"),
     drug("drug_olaratumab", "1855735", T + "Olaratumab Ordered"),
     drug("drug_vinorelbine", "39541"),
-    Row("physical_exam", [("physical_exam.on", "2026-01-20")], S + "Surveillance Examinations", [], ["2026-01-20"]),
+    Row(
+        "physical_exam",
+        [("physical_exam.on", "2026-01-20")],
+        FOLLOWUP + "Surveillance Examinations",
+        [],
+        ["2026-01-20"],
+    ),
     Row("ct_chest_contrast", [("ct_chest_contrast.on", "2026-01-20")], T + "Recent CT Of The Chest", False, True),
     Row(
         "ct_abdomen_contrast",
         [("ct_abdomen_contrast.on", "2026-01-20")],
-        S + "Recent Contrast CT Of The Abdomen",
+        IMAGING + "Recent Contrast CT Of The Abdomen",
         False,
         True,
     ),
@@ -312,14 +364,14 @@ ROWS = [
         False,
         True,
     ),
-    Row("mri_liver", [("mri_liver.on", "2026-01-20")], S + "Recent Liver MRI", False, True),
-    Row("pet_ct_fdg", [("pet_ct_fdg.on", "2026-01-20")], S + "Recent FDG PET-CT", False, True),
-    Row("mri_brain", [("mri_brain.on", "2026-01-20")], S + "Brain MRI On Record", False, True),
-    Row("mri_spine", [("mri_spine.on", "2026-01-20")], S + "Spine MRI On Record", False, True),
+    Row("mri_liver", [("mri_liver.on", "2026-01-20")], IMAGING + "Recent Liver MRI", False, True),
+    Row("pet_ct_fdg", [("pet_ct_fdg.on", "2026-01-20")], IMAGING + "Recent FDG PET-CT", False, True),
+    Row("mri_brain", [("mri_brain.on", "2026-01-20")], IMAGING + "Brain MRI On Record", False, True),
+    Row("mri_spine", [("mri_spine.on", "2026-01-20")], IMAGING + "Spine MRI On Record", False, True),
     Row(
         "ultrasound_abdomen",
         [("ultrasound_abdomen.on", "2026-01-20")],
-        S + "Surveillance Examinations",
+        FOLLOWUP + "Surveillance Examinations",
         [],
         ["2026-01-20"],
     ),
@@ -327,7 +379,7 @@ ROWS = [
     Row(
         "imaging_any",
         [("imaging_any.what", "72254-6"), ("imaging_any.on", "2026-01-20")],
-        S + "Staging Imaging",
+        EXTENT + "Staging Imaging",
         None,
         True,
         "metachronous",
@@ -336,23 +388,25 @@ ROWS = [
     Row(
         "mdt_discussion",
         [("mdt_discussion.on", "2026-01-20")],
-        S + "Tumour Board Discussion In This Episode",
+        BOARDS + "Tumour Board Discussion In This Episode",
         False,
         True,
         "metachronous",
     ),
-    Row("sarcoma_centre", [("sarcoma_centre.on", "2026-01-20")], S + "Referred To A Sarcoma Centre", False, True),
+    Row("sarcoma_centre", [("sarcoma_centre.on", "2026-01-20")], BOARDS + "Referred To A Sarcoma Centre", False, True),
     Row(
         "hpb_evaluation",
         [("hpb_evaluation.on", "2026-01-20")],
-        S + "Resectability Known To Be Judged By A Liver Surgeon",
+        BOARDS + "Resectability Known To Be Judged By A Liver Surgeon",
         False,
         True,
         "metachronous",
     ),
     Row("palliative_referral", [("palliative_referral.on", "2026-01-20")], T + "Palliative Care Contact", False, True),
     Row("clinical_trial", [("clinical_trial.on", "2026-01-20")], T + "On A Clinical Trial", False, True),
-    Row("liver_volumetry", [("liver_volumetry.on", "2026-01-20")], S + "Liver Volumetry Requested", False, True),
+    Row(
+        "liver_volumetry", [("liver_volumetry.on", "2026-01-20")], OPERATIONS + "Liver Volumetry Requested", False, True
+    ),
 ]
 # Facts of the catalogue of codes that are not asked for, and why.
 NOT_ASKED = {

@@ -124,7 +124,7 @@ def test_the_statement_names_the_operations(client: TestClient) -> None:
 def lesions(client: TestClient, *more: dict[str, Any]) -> int | None:
     """Return the number of lesions as the logic reads it from the data of a call."""
     asked = [text("subject", subject()), text("expression", "Number Of Lesions"), data(*more), NOW]
-    answer = post(client, "Library/SarcomaFacts/$evaluate", *asked)
+    answer = post(client, "Library/SarcomaMetastases/$evaluate", *asked)
     assert answer.status_code == 200, answer.text
     value: int | None = answer.json()["parameter"][0].get("valueInteger")
     return value

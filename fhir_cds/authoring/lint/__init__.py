@@ -1,7 +1,7 @@
 """The linter of guideline content: one function per rule, in one table. docs/guide/lint.md lists them.
 
 A rule that a finding may break for a reason is named in `lint.toml` at the content root:
-`[[ignore]] rule = "C018"  where = "SarcomaFacts.cql"  reason = "…"`; an entry that matches nothing is a finding itself.
+`[[ignore]] rule = "C018"  where = "SarcomaExtent.cql" reason = "…"`; an entry that matches nothing is a finding itself.
 """
 
 from __future__ import annotations
