@@ -104,3 +104,31 @@ def test_the_sources_address_adults(client: TestClient, born: str, said: bool) -
     """Under 18 the first card says that the sources address adults (A29)."""
     found = ehr.cards(client, SERVICE, liver_call(client, order(RESECTION), born=born))
     assert any("no lower age limit" in card["detail"].lower() or "adults" in card["detail"] for card in found) is said
+
+
+def sandbox_draft(coding: dict[str, str]) -> dict[str, Any]:
+    """Return an order of a drug as the CDS Hooks sandbox drafts it: without intent while the drug is chosen."""
+    subject = {"reference": "Patient/lena"}
+    dose = {"doseQuantity": {"value": 1, "system": "http://unitsofmeasure.org", "code": "{pill}"}}
+    timing = {"repeat": {"frequency": 1, "period": 1, "periodUnit": "d"}}
+    base = {"resourceType": "MedicationRequest", "id": "request-123", "status": "draft", "authoredOn": "2026-01-31"}
+    base |= {"dosageInstruction": [{"timing": timing, "doseAndRate": [dose]}], "subject": subject}
+    return base | {"medicationCodeableConcept": {"text": coding["display"], "coding": [coding]}}
+
+
+@pytest.mark.parametrize("hook", ["order-select", "order-sign"])
+def test_a_drug_as_the_sandbox_drafts_it(client: TestClient, hook: str) -> None:
+    """A product that is ordered in liposarcoma meets 43d, in a Bundle without type; another product does not."""
+
+    def found(code: str, name: str) -> list[dict[str, Any]]:
+        draft = sandbox_draft({"system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": code, "display": name})
+        orders = {"resourceType": "Bundle", "entry": [{"resource": draft}]}
+        context = {"userId": "Practitioner/d", "patientId": "lena", "draftOrders": orders}
+        context |= {"selections": ["MedicationRequest/request-123"]} if hook == "order-select" else {}
+        call = ehr.request(client, "tarpswg-dedifferentiated-later-line", SERVICE, hook=hook, context=context)
+        return ehr.cards(client, SERVICE, call)
+
+    (card,) = found("867502", "pazopanib 200 MG Oral Tablet")
+    assert "43d" in card["detail"]
+    assert "MedicationRequest/request-123" in card["detail"]
+    assert found("197687", "Etoposide 50 MG Oral Capsule") == []

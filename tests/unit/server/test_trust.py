@@ -154,6 +154,15 @@ async def test_s8_replay(trust: Trust) -> None:
     await trust.authenticate(request(f"Bearer {token(iat=later, exp=later + 100)}"), later)
 
 
+async def test_s8_replay_within_the_tolerance(trust: Trust) -> None:
+    """A token that is accepted a little after its end, because clocks differ, is not accepted twice for that."""
+    late = token(exp=NOW + 30)
+    await trust.authenticate(request(f"Bearer {late}"), NOW)
+    with pytest.raises(UnauthorizedError) as caught:
+        await trust.authenticate(request(f"Bearer {late}"), NOW + 60)
+    assert caught.value.reason == "replay"
+
+
 async def test_a_refused_token_is_not_used_up(trust: Trust) -> None:
     """A forged token does not spend the id of the true one."""
     with pytest.raises(UnauthorizedError):
