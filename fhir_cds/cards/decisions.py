@@ -7,11 +7,10 @@ A decision exists only inside its population: a plan or group whose own conditio
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from fhir_cds.cards.authored import UNGRADED, URGENCY, Authored, Recommendation, Strategy
 from fhir_cds.cards.evidence import BACKGROUND, NO_CONSENSUS, RECOMMENDATION, SUPPRESSED
@@ -136,19 +135,19 @@ def _all(several: Sequence[tuple[Item, ...]]) -> tuple[Item, ...]:
     return several[0] if len(several) == 1 else tuple(chain.from_iterable(several))
 
 
-@dataclass(slots=True)
-class _Found:
+class _Found(Struct):
     """A part while its recommendations are being collected."""
 
     strategy: Strategy
-    items: list[Item] = field(default_factory=list)
+    items: dict[tuple[int, str], Item] = field(default_factory=dict)
     failures: list[Json] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
 
     def add(self, plan: Json, action: AppliedAction, authored: Authored) -> None:
         """Add an action of a recommendation's plan, once."""
-        if not any(item.action.id == action.id and item.said.plan is plan for item in self.items):
-            self.items.append(Item(action, authored.recommendation(plan, action.values)))
+        place = (id(plan), action.id)
+        if place not in self.items:
+            self.items[place] = Item(action, authored.recommendation(plan, action.values))
 
     def note(self, applied: Applied) -> None:
         """Add what went wrong in a plan, and its visits."""
@@ -157,22 +156,19 @@ class _Found:
 
     def part(self) -> Part:
         """Return the part, its items sorted into kinds."""
+        items = tuple(self.items.values())
         kinds: dict[tuple[Verdict, str], list[Item]] = {}
-        for item in sorted(self.items, key=_rank) if len(self.items) > 1 else self.items:
+        for item in sorted(items, key=_rank) if len(items) > 1 else items:
             kinds.setdefault((item.outcome.verdict, item.said.evidence.display), []).append(item)
         return Part(
             self.strategy,
-            tuple(self.items),
+            items,
             applicable=tuple(kinds.get((_APPLIES, RECOMMENDATION), ())),
             unknown=tuple(kinds.get((_UNKNOWN, RECOMMENDATION), ())),
             open_questions=tuple(kinds.get((_APPLIES, NO_CONSENSUS), ())),
             background=tuple(kinds.get((_APPLIES, BACKGROUND), ())),
             failed=tuple(
-                [
-                    item
-                    for item in self.items
-                    if item.outcome.verdict is _FAILED and item.said.evidence.display != SUPPRESSED
-                ]
+                [item for item in items if item.outcome.verdict is _FAILED and item.said.evidence.display != SUPPRESSED]
             ),
             failures=tuple(self.failures),
             visits=current(self.visits) if self.visits else (),
@@ -183,8 +179,7 @@ def _rank(item: Item) -> tuple[int, str, str]:
     return item.said.rank
 
 
-@dataclass(slots=True)
-class _Collected:
+class _Collected(Struct):
     """The parts found so far, by the key of their plan."""
 
     authored: Authored
@@ -192,7 +187,13 @@ class _Collected:
 
     def plan(self, applied: Applied, owner: _Found | None) -> None:
         """Collect the items of a plan under the strategy that owns them; a strategy owns those directly below it."""
-        strategy = self.authored.strategies.get(id(applied.plan)) or self.authored.strategy(applied.plan)
+        for action in applied.actions:
+            if action.outcome.verdict is not _DOES_NOT:
+                break
+        else:  # so with most plans
+            if not applied.issues and not applied.visits:
+                return
+        strategy = self.authored.strategy(applied.plan)
         found = owner if strategy.rule and owner is not None else self._found(strategy)
         if applied.issues or applied.visits:
             found.note(applied)
@@ -200,7 +201,7 @@ class _Collected:
             self._group(applied.actions, found)
             return
         for action in applied.actions:
-            if action.outcome.verdict is not _DOES_NOT:  # most recommendations have nothing to say
+            if action.outcome.verdict is not _DOES_NOT:
                 found.add(applied.plan, action, self.authored)
 
     def _group(self, actions: Iterable[AppliedAction], owner: _Found) -> None:
