@@ -14,7 +14,7 @@ from fhir_cds.reasoning.outcome import Json, Visit
 _VISITS_SHOWN: Final = 8
 
 
-def detail(decision: Decision, facts: Facts, gaps: Iterable[str], summary: str) -> str:
+def detail(decision: Decision, facts: Facts, gaps: Sequence[str], summary: str) -> str:
     """Return the body of the card: the leading guideline, where guidelines differ, then those that joined it."""
     above: set[str] = set()
     lead, *joined = decision.parts
@@ -25,7 +25,8 @@ def detail(decision: Decision, facts: Facts, gaps: Iterable[str], summary: str) 
         said = _part(part, facts, summary, above)
         if said:
             sections.append(markdown.section(part.strategy.heading, "\n\n".join(said)))
-    _listed(sections, words.INCOMPLETE, [markdown.escape(gap) for gap in gaps])
+    if gaps:
+        _listed(sections, words.INCOMPLETE, [markdown.escape(gap) for gap in gaps])
     return "\n\n".join(sections)
 
 
@@ -51,11 +52,14 @@ def _part(part: Part, facts: Facts, summary: str, above: set[str]) -> list[str]:
         if not applicable:
             sections += [f"{item.said.undecided}\n\n{item.said.statement}" for item in unknown]
             _listed(sections, words.MET, _grounds(facts, unknown, above))
-    _listed(sections, words.OPEN, [item.said.line for item in part.open_questions])
-    _listed(sections, words.BACKGROUND, [item.said.line for item in part.background])
+    if part.open_questions:
+        _listed(sections, words.OPEN, [item.said.line for item in part.open_questions])
+    if part.background:
+        _listed(sections, words.BACKGROUND, [item.said.line for item in part.background])
     shown = (*applicable, *part.background)
     _listed(sections, words.EVIDENCE, dict.fromkeys([text for item in shown for text in item.said.figures]))
-    _listed(sections, words.FAILED, _failures(part))
+    if part.failed or part.failures:
+        _listed(sections, words.FAILED, _failures(part))
     return sections
 
 
@@ -107,8 +111,6 @@ def _missing_rows(unknown: Iterable[Item], facts: Facts) -> list[tuple[str, str]
 
 def _failures(part: Part) -> Collection[str]:
     """Return one line per failure: which recommendation, and what the issue says (it names places, not values)."""
-    if not part.failed and not part.failures:
-        return ()
     issues = [
         f"{markdown.escape(item.said.title)}: {markdown.escape(_issue(issue))}"
         for item in part.failed

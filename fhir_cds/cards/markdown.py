@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 _SPECIAL: Final = re.compile(
@@ -54,9 +54,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell or " " for cell in line) + " |" for line in lines)
 
 
-def bullets(items: Iterable[str]) -> str:
-    """Return a bulleted list; items must already be escaped."""
-    return "\n".join([f"- {item}" for item in items])
+def bullets(items: Collection[str]) -> str:
+    """Return a bulleted list, "" without items; they must already be escaped."""
+    return "- " + "\n- ".join(items) if items else ""
 
 
 def section(title: str, body: str) -> str:
