@@ -1,10 +1,9 @@
-"""The service as one ASGI application: routes, errors, CORS, counting; nothing here knows medicine."""
+"""The service as one ASGI application: routes, errors, CORS; nothing here knows medicine."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +15,6 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fhir_cds import __version__
 from fhir_cds.data.client import Connections
@@ -26,7 +24,7 @@ from fhir_cds.errors import FhirCdsError
 from fhir_cds.server import cds_hooks, fhir_api, openapi, sandbox
 from fhir_cds.server import state as states
 from fhir_cds.server.audit import Audit
-from fhir_cds.server.errors import HANDLERS, handle_unknown, json_response
+from fhir_cds.server.errors import HANDLERS, json_response
 from fhir_cds.server.limits import RateLimit
 from fhir_cds.server.metrics import CONTENT_TYPE, Metrics
 from fhir_cds.server.settings import Settings
@@ -34,6 +32,7 @@ from fhir_cds.server.state import Clock, Loaded, State, loaded, state
 from fhir_cds.server.store import Store
 from fhir_cds.server.traces import Collected, Traces, Tracing, exported
 from fhir_cds.server.trust import FirstUse, Trust
+from fhir_cds.server.watch import Watch
 
 log: Final = logging.getLogger("fhir_cds.server")
 
@@ -85,7 +84,6 @@ def create_app(
     if settings.sandbox is not None:
         routes.append(Mount("/sandbox/fhir", sandbox.application(sandbox.Store.load(settings.sandbox))))
     middleware = [Middleware(Tracing, traces=traces)] if isinstance(traces, Collected) else []
-    middleware.append(Middleware(Counting, state=service))
     if settings.cors_origins:
         middleware.append(
             Middleware(
@@ -96,7 +94,7 @@ def create_app(
                 expose_headers=list(_EXPOSED),
             )
         )
-    middleware.append(Middleware(Faults))
+    middleware.append(Middleware(Watch, metrics=service.metrics))
     app = Starlette(routes=routes, exception_handlers=HANDLERS, middleware=middleware, lifespan=lifespan)
     app.state.fhir_cds = service
     return app
@@ -165,58 +163,3 @@ async def open_api(request: Request) -> Response:
     """Answer the OpenAPI document."""
     base = state(request).settings.public_url or str(request.base_url)
     return json_response(openapi.document(loaded(request).offers, base))
-
-
-class Counting:
-    """Counts every call by route and status; the route is the template, never the path (it could hold ids)."""
-
-    def __init__(self, app: ASGIApp, state: State) -> None:
-        self._app = app
-        self._metrics = state.metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the call on and note its status and time."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        status = 500
-
-        async def noting(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noting)
-        finally:
-            route = scope.get("route")
-            path = getattr(route, "path", None) or ("/sandbox" if "sandbox" in scope["path"] else "other")
-            self._metrics.call(str(path), status, time.perf_counter() - started)
-
-
-class Faults:
-    """Answers a fault of ours inside the application: its text could hold patient data, and the server would log it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the call on; on a fault log its type and place, and answer 500 unless an answer has begun."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        begun = False
-
-        async def noting(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noting)
-        except Exception as error:
-            answer = await handle_unknown(Request(scope), error)
-            if not begun:
-                await answer(scope, receive, send)

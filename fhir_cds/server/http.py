@@ -6,6 +6,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from fhir_cds.errors import InputError
 from fhir_cds.fhir import codec
@@ -14,7 +15,16 @@ from fhir_cds.server.errors import FHIR_JSON, JSON, HttpError
 FORM: Final = "application/x-www-form-urlencoded"
 FIELDS: Final = 100
 FORM_LIMIT: Final = 100_000
+_PLAIN: Final = ("", "identity")
 _ACCEPTED: Final = frozenset({JSON, FHIR_JSON, "text/json", "application/json+fhir"})
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """Return the first header of a name (in lower case), "" without one."""
+    for own, value in scope["headers"]:
+        if own == name:
+            return str(value, "latin-1")
+    return ""
 
 
 async def read_json(request: Request, limit: int) -> Any:
@@ -23,17 +33,17 @@ async def read_json(request: Request, limit: int) -> Any:
     Raises HttpError 415 for another media type or a coded body, 413 beyond `limit` bytes (before reading it all), and
     InputError for what is not JSON.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = header(request.scope, b"content-type").partition(";")[0].strip().lower()
     if kind not in _ACCEPTED:
         raise HttpError(415, f"send {JSON} or {FHIR_JSON}", where="Content-Type")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    if header(request.scope, b"content-encoding").lower() not in _PLAIN:
         raise HttpError(415, "send the body uncompressed", where="Content-Encoding")
     return codec.decode(await read_body(request, limit), where="body")
 
 
 async def read_form(request: Request, limit: int) -> list[tuple[str, str]]:
     """Return the fields of an `application/x-www-form-urlencoded` body; raises HttpError 415 or 413, InputError."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = header(request.scope, b"content-type").partition(";")[0].strip().lower()
     if kind != FORM:
         raise HttpError(415, f"send {FORM}", where="Content-Type")
     try:
@@ -45,7 +55,7 @@ async def read_form(request: Request, limit: int) -> list[tuple[str, str]]:
 
 async def read_body(request: Request, limit: int) -> bytes:
     """Return the body of a request; raises HttpError 413 as soon as it is known to be larger than `limit` bytes."""
-    announced = request.headers.get("content-length", "0")
+    announced = header(request.scope, b"content-length")
     if announced.isascii() and announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,8 +24,7 @@ from fhir_cds.fhir import codec
 from fhir_cds.server.tables import FEEDBACK, META, RESPONSES, TOKENS, StoreError, file_of, opened
 
 
-@dataclass(frozen=True, slots=True)
-class CardRow:
+class CardRow(msgspec.Struct, frozen=True):
     """What is kept of one card: its uuid, urgency, suggestions and the recommendations in it."""
 
     uuid: str
@@ -33,8 +33,7 @@ class CardRow:
     recommendations: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What is kept of one answer of a service."""
 
     id: str

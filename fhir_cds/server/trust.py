@@ -23,6 +23,7 @@ from starlette.requests import Request
 
 from fhir_cds.errors import FhirCdsError, InputError
 from fhir_cds.fhir import codec
+from fhir_cds.server.http import header
 from fhir_cds.server.keys import Keys
 from fhir_cds.server.settings import Issuer, Settings, is_loopback
 
@@ -177,7 +178,7 @@ class Trust:
 
 def _local(request: Request) -> Caller:
     """Return the caller on this machine."""
-    host = request.headers.get("host", "")
+    host = header(request.scope, b"host")
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     if not is_loopback(name):
         raise UnauthorizedError("development mode answers to loopback names only")

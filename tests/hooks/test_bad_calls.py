@@ -208,6 +208,25 @@ def test_q11_a_broken_engine_is_not_silence(client: TestClient, monkeypatch: pyt
     assert "Planted" not in answer.text
 
 
+def test_calls_are_counted_by_route_and_status(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call counts under the template of its route, whatever its answer and whichever service it names."""
+    call = body(client)
+    ehr.post(client, SERVICE, call)
+    ehr.post(client, "planted-id", call)
+    ehr.post(client, SERVICE, {})
+    client.get(f"/cds-services/{SERVICE}")
+
+    def broken(*_args: Any) -> None:
+        raise RuntimeError("Planted")
+
+    monkeypatch.setattr("fhir_cds.server.cds_hooks.advise", broken)
+    ehr.post(client, SERVICE, call)
+    counted = client.get("/metrics").text
+    for status in (200, 404, 400, 405, 500):
+        assert f'fhir_cds_calls_total{{route="/cds-services/{{service}}",status="{status}"}}' in counted
+    assert "planted" not in counted.lower()
+
+
 def test_a_fault_does_not_reach_the_server_beneath(
     make_client: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,12 +6,12 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from fhir_cds.cards.messages import FeedbackItem, parse_feedback
 from fhir_cds.errors import InputError
