@@ -5,7 +5,7 @@ A plan or an action that is not in the content, or that dynamic values changed f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal
@@ -51,8 +51,8 @@ class Recommendation:
     `id` is `source:number`; `title` and `text` are the content's words. `rank` orders recommendations: urgency, then
     strength, then level. The rest is GFM: the title as a heading, the same of what is not decided yet, the statement
     (the text where it says more than the title, then grade, vote and citation), and all of it on one line. `differs`
-    are its relations to recommendations that say something else; `cited` and `address` the first text that it cites and
-    the first address of one.
+    are its relations to recommendations that say something else, `opposite` the ids of those that it can differ from;
+    `cited` and `address` are the first text that it cites and the first address of one.
     """
 
     plan: Json
@@ -69,6 +69,7 @@ class Recommendation:
     line: str
     figures: tuple[str, ...]
     differs: tuple[Relation, ...]
+    opposite: frozenset[str]
     links: tuple[Link, ...]
     cited: str | None
     address: str | None
@@ -151,6 +152,7 @@ def recommendation(plan: Json, action: Json) -> Recommendation:
     text = str(action.get("description") or action.get("textEquivalent") or plan.get("description") or "")
     indicator = INDICATORS.get(str(action.get("priority", "routine")), "info")
     more = text and text != title
+    differs = tuple(relation for relation in found.relations if relation.code in _DIFFERENT)
     links = tuple(Link.of(label=one.text, url=one.url, type="absolute") for one in found.citations if one.url)
     return Recommendation(
         plan=plan,
@@ -166,11 +168,18 @@ def recommendation(plan: Json, action: Json) -> Recommendation:
         statement=f"{markdown.escape(text)}\n\n{found.line}" if more else found.line,
         line=f"{markdown.escape(text or title)} — {found.line}",
         figures=tuple(map(markdown.escape, found.figures)),
-        differs=tuple(relation for relation in found.relations if relation.code in _DIFFERENT),
+        differs=differs,
+        opposite=frozenset(end for relation in differs for end in _opposite(found.source, relation)),
         links=links,
         cited=found.citations[0].text if found.citations else None,
         address=links[0].url if links else None,
     )
+
+
+def _opposite(source: str, relation: Relation) -> Iterator[str]:
+    """Yield the other ends of a relation, those of the same source only where there are no others."""
+    others = [end for end in relation.others if end.partition(":")[0] != source]
+    yield from others or relation.others
 
 
 def strategy(plan: Json) -> Strategy:

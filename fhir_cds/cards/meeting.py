@@ -48,14 +48,14 @@ def with_differences(chosen: Sequence[Decision]) -> tuple[Decision, ...]:
     That is the card with most of the recommendations concerned, the first one among equals. A recommendation of several
     actions is named by the first of them that applies.
     """
-    applying = [
-        (number, item)
-        for number, decision in enumerate(chosen)
-        for part in decision.parts
-        for item in part.items
-        if item.applies and item.said.evidence.display != SUPPRESSED
-    ]
-    places = {item.said.id: (number, item) for number, item in reversed(applying)}
+    places: dict[str, tuple[int, Item]] = {}
+    for number, decision in enumerate(chosen):
+        for part in decision.parts:
+            for item in part.items:
+                if item.applies and item.said.evidence.display != SUPPRESSED:
+                    places.setdefault(item.said.id, (number, item))
+    if all(places.keys().isdisjoint(item.said.opposite) for _, item in places.values()):
+        return tuple(chosen)
     placed: dict[int, list[Difference]] = {}
     for difference, ends in _differences(places):
         counts = [0] * len(chosen)
@@ -71,7 +71,7 @@ def with_differences(chosen: Sequence[Decision]) -> tuple[Decision, ...]:
 def _differences(places: Mapping[str, tuple[int, Item]]) -> Iterator[tuple[Difference, tuple[str, ...]]]:
     """Yield each difference between recommendations that apply, with their keys, by the id of its entry."""
     declared: dict[tuple[str, str], list[tuple[str, Relation]]] = {}
-    for key in sorted([key for key, (_, item) in places.items() if item.said.differs]):
+    for key in sorted(places):
         for relation in places[key][1].said.differs:
             if places.keys().isdisjoint(relation.unless):
                 declared.setdefault((relation.id, relation.code), []).append((key, relation))

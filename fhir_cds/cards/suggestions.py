@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from fhir_cds.cards import facts, words
 from fhir_cds.cards.authored import SelectionBehavior
-from fhir_cds.cards.outgoing import Action, Suggestion
+from fhir_cds.cards.outgoing import Suggestion
 from fhir_cds.fhir import ids
 from fhir_cds.reasoning.outcome import AppliedAction, Json
 
@@ -49,12 +49,10 @@ def suggestion(
         uuid=ids.stable_uuid("suggestion", seed, label, *[str(item.get("id", "")) for item in created]),
         isRecommended=recommended,
         actionSelectionBehavior=selection,
-        actions=tuple(
-            [
-                Action.of(type="create", description=_description(resource), resource=resource)
-                for resource in transaction(created, seed)
-            ]
-        ),
+        actions=[
+            {"type": "create", "description": _description(resource), "resource": resource}
+            for resource in transaction(created, seed)
+        ],
     )
 
 

@@ -73,11 +73,7 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
     applied = tuple(with_visits(session, apply_in(session, plan)) for plan in offer.service.plans)
     gaps = tuple(f"{gap.key}: {gap.reason}" for gap in record.gaps)
     projection = Projection(
-        facts=Facts(
-            content.fact_texts,
-            {f"{r['resourceType']}/{r['id']}": r for r in record.resources},
-            content.authored.names,
-        ),
+        facts=Facts(content.fact_texts, session.by_reference, content.authored.names),
         seed=f"{question.instance}|{offer.service.id}",
         gaps=gaps,
         override_reasons=offer.override_reasons,
