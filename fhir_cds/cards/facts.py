@@ -96,8 +96,8 @@ class Facts(Struct, frozen=True):
         value = markdown.escape(self.value(reason))
         said = [value] if value else []
         if reason.resources:
-            sources = [self._source(ref) for ref in reason.resources]
-            when = markdown.escape(_span([when for when, _ in sources if when]))
+            sources = [self._sources.get(ref) or self._source(ref) for ref in reason.resources]
+            when = _span([when for when, _ in sources if when])
             if when and when != value:
                 said.append(when)
             said.append(", ".join([name for _, name in sources[:_LONGEST_LIST]]))
@@ -105,16 +105,14 @@ class Facts(Struct, frozen=True):
         return Line(reason, (reason.fact or reason.define, value), f"{name} — {' · '.join(said)}")
 
     def _source(self, ref: str) -> tuple[str, str]:
-        """Return the date of a resource and how its name reads."""
-        found = self._sources.get(ref)
-        if found is None:
-            found = self._sources[ref] = (dated(self.resources.get(ref)), markdown.code(ref))
+        """Return the date of a resource and how its name reads, both escaped."""
+        found = self._sources[ref] = (markdown.escape(dated(self.resources.get(ref))), markdown.code(ref))
         return found
 
     def value(self, reason: Reason) -> str:
         """Return the value of a define in words, with what its first resource is about where the value is only yes."""
         if reason.value is not True:
-            return self.shown(reason.value)
+            return words.NO if reason.value is False else self.shown(reason.value)
         for ref in reason.resources:
             about = coded_text(self.resources.get(ref))
             if about:
