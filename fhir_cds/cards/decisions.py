@@ -16,12 +16,19 @@ from fhir_cds.cards.authored import UNGRADED, URGENCY, Authored, Recommendation,
 from fhir_cds.cards.evidence import BACKGROUND, NO_CONSENSUS, RECOMMENDATION, SUPPRESSED
 from fhir_cds.cards.outgoing import Indicator
 from fhir_cds.cards.visits import current
-from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Outcome, Verdict, Visit
+from fhir_cds.reasoning.outcome import (
+    APPLICABLE,
+    FAILED,
+    NOT_APPLICABLE,
+    UNKNOWN,
+    Applied,
+    AppliedAction,
+    Json,
+    Outcome,
+    Verdict,
+    Visit,
+)
 
-_APPLIES: Final = Verdict.APPLICABLE  # read many times a call: a member of an enumeration is slow to look up
-_DOES_NOT: Final = Verdict.NOT_APPLICABLE
-_UNKNOWN: Final = Verdict.UNKNOWN
-_FAILED: Final = Verdict.FAILED
 _BY_URGENCY: Final[Sequence[Indicator]] = ("critical", "warning", "info")
 
 
@@ -39,7 +46,7 @@ class Item(Struct, frozen=True):
     @property
     def applies(self) -> bool:
         """Whether its conditions are met."""
-        return self.action.outcome.verdict is _APPLIES
+        return self.action.outcome.verdict is APPLICABLE
 
 
 class Difference(Struct, frozen=True):
@@ -163,12 +170,12 @@ class _Found(Struct):
         return Part(
             self.strategy,
             items,
-            applicable=tuple(kinds.get((_APPLIES, RECOMMENDATION), ())),
-            unknown=tuple(kinds.get((_UNKNOWN, RECOMMENDATION), ())),
-            open_questions=tuple(kinds.get((_APPLIES, NO_CONSENSUS), ())),
-            background=tuple(kinds.get((_APPLIES, BACKGROUND), ())),
+            applicable=tuple(kinds.get((APPLICABLE, RECOMMENDATION), ())),
+            unknown=tuple(kinds.get((UNKNOWN, RECOMMENDATION), ())),
+            open_questions=tuple(kinds.get((APPLICABLE, NO_CONSENSUS), ())),
+            background=tuple(kinds.get((APPLICABLE, BACKGROUND), ())),
             failed=tuple(
-                [item for item in items if item.outcome.verdict is _FAILED and item.said.evidence.display != SUPPRESSED]
+                [item for item in items if item.outcome.verdict is FAILED and item.said.evidence.display != SUPPRESSED]
             ),
             failures=tuple(self.failures),
             visits=current(self.visits) if self.visits else (),
@@ -188,7 +195,7 @@ class _Collected(Struct):
     def plan(self, applied: Applied, owner: _Found | None) -> None:
         """Collect the items of a plan under the strategy that owns them; a strategy owns those directly below it."""
         for action in applied.actions:
-            if action.outcome.verdict is not _DOES_NOT:
+            if action.outcome.verdict is not NOT_APPLICABLE:
                 break
         else:  # so with most plans
             if not applied.issues and not applied.visits:
@@ -201,19 +208,19 @@ class _Collected(Struct):
             self._group(applied.actions, found)
             return
         for action in applied.actions:
-            if action.outcome.verdict is not _DOES_NOT:
+            if action.outcome.verdict is not NOT_APPLICABLE:
                 found.add(applied.plan, action, self.authored)
 
     def _group(self, actions: Iterable[AppliedAction], owner: _Found) -> None:
         """Go down into the groups and nested plans whose own condition is true."""
         for action in actions:
             verdict = action.outcome.verdict
-            if verdict is _APPLIES:
+            if verdict is APPLICABLE:
                 if action.nested is not None:
                     self.plan(action.nested, owner)
                 if action.children:
                     self._group(action.children, owner)
-            elif verdict is _FAILED:
+            elif verdict is FAILED:
                 owner.failures += action.outcome.issues or ({"severity": "error", "code": "processing"},)
 
     def _found(self, strategy: Strategy) -> _Found:

@@ -13,7 +13,17 @@ from typing import Any, Final
 from fhir_cds.fhir import ids
 from fhir_cds.reasoning import activity, conditions, dynamic, goals, inputs, participants, plans
 from fhir_cds.reasoning.layout import Laid, Layout
-from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Outcome, Stated, Verdict
+from fhir_cds.reasoning.outcome import (
+    APPLICABLE,
+    FAILED,
+    NOT_APPLICABLE,
+    UNKNOWN,
+    Applied,
+    AppliedAction,
+    Json,
+    Outcome,
+    Stated,
+)
 from fhir_cds.reasoning.session import Session
 from fhir_cds.reasoning.special import COLLECT, CPG_ACTIVITY
 
@@ -73,15 +83,15 @@ def apply_actions(
 
 def _what_follows(outcome: Outcome, plan: Json, path: str) -> Outcome | None:
     """Return the outcome of the actions after one of an `any` group; None when they are still to be asked (CO-08)."""
-    if outcome.verdict is Verdict.NOT_APPLICABLE:
+    if outcome.verdict is NOT_APPLICABLE:
         return None
-    if outcome.verdict is Verdict.APPLICABLE:
+    if outcome.verdict is APPLICABLE:
         text = "not reached: an action before it in its group applies"
         issue = plans.content_issue("information", "informational", text, plan, path)
-        return Outcome(Verdict.NOT_APPLICABLE, grounds=Stated(issues=(issue,)))
+        return Outcome(NOT_APPLICABLE, grounds=Stated(issues=(issue,)))
     text = "not reached: an action before it in its group is not decided"
     issue = plans.content_issue("information", "incomplete", text, plan, path)
-    return Outcome(Verdict.UNKNOWN, outcome.missing, Stated(issues=(issue,)))
+    return Outcome(UNKNOWN, outcome.missing, Stated(issues=(issue,)))
 
 
 def _pruned(laid: Laid, outcome: Outcome) -> AppliedAction:
@@ -90,8 +100,8 @@ def _pruned(laid: Laid, outcome: Outcome) -> AppliedAction:
 
 def _apply(session: Session, plan: Json, laid: Laid) -> AppliedAction:
     outcome = conditions.decide(session, plan, laid)
-    if outcome.verdict is not Verdict.APPLICABLE:
-        if outcome.verdict is Verdict.FAILED:
+    if outcome.verdict is not APPLICABLE:
+        if outcome.verdict is FAILED:
             session.failed.append(laid.path)
         return _pruned(laid, outcome)
     action, path = laid.action, laid.path

@@ -19,13 +19,23 @@ from fhir_cds.reasoning import inputs, plans
 from fhir_cds.reasoning.explain import Explainer
 from fhir_cds.reasoning.expressions import Define
 from fhir_cds.reasoning.layout import Laid
-from fhir_cds.reasoning.outcome import Json, Outcome, Reason, Stated, Verdict
+from fhir_cds.reasoning.outcome import (
+    APPLICABLE,
+    FAILED,
+    NOT_APPLICABLE,
+    UNKNOWN,
+    Json,
+    Outcome,
+    Reason,
+    Stated,
+    Verdict,
+)
 from fhir_cds.reasoning.session import Session
 
-_STRENGTH: Final = (Verdict.FAILED, Verdict.NOT_APPLICABLE, Verdict.UNKNOWN, Verdict.APPLICABLE)
-_VERDICTS: Final = {True: Verdict.APPLICABLE, False: Verdict.NOT_APPLICABLE, None: Verdict.UNKNOWN}
+_STRENGTH: Final = (FAILED, NOT_APPLICABLE, UNKNOWN, APPLICABLE)
+_VERDICTS: Final = {True: APPLICABLE, False: NOT_APPLICABLE, None: UNKNOWN}
 
-ALWAYS: Final = Outcome(Verdict.APPLICABLE)
+ALWAYS: Final = Outcome(APPLICABLE)
 
 
 class _Explained(Struct, frozen=True):
@@ -141,7 +151,7 @@ def conjunction(outcomes: Iterable[Outcome]) -> Outcome:
     if len(listed) == 1:
         return listed[0]
     verdict = min((item.verdict for item in listed), key=_STRENGTH.index)
-    missing = (fact for item in listed for fact in item.missing) if verdict is Verdict.UNKNOWN else ()
+    missing = (fact for item in listed for fact in item.missing) if verdict is UNKNOWN else ()
     return Outcome(verdict, tuple(dict.fromkeys(missing)), _Joined(listed))
 
 
@@ -179,7 +189,7 @@ def _outcome(session: Session, plan: Json, answer: _Answer, path: str) -> Outcom
 def _grounded(session: Session, plan: Json, verdict: Verdict, define: Define, path: str) -> Outcome:
     """Return an outcome with its grounds, all but the missing facts worked out when asked for."""
     explainer = session.explainer
-    missing = explainer.missing(define) if verdict is Verdict.UNKNOWN else ()
+    missing = explainer.missing(define) if verdict is UNKNOWN else ()
     return Outcome(verdict, missing, _Explained(explainer, define, plan, path))
 
 
@@ -203,7 +213,7 @@ def _boolean(value: Any, *, single: bool) -> bool | None:
 
 def _failed(error: FhirCdsError, plan: Json, path: str) -> Outcome:
     issue = plans.content_issue("error", error.code, str(error), plan, path)
-    return Outcome(Verdict.FAILED, grounds=Stated(issues=(issue,)))
+    return Outcome(FAILED, grounds=Stated(issues=(issue,)))
 
 
 def _distinct(reasons: Iterable[Reason]) -> tuple[Reason, ...]:

@@ -25,6 +25,12 @@ class Verdict(StrEnum):
     FAILED = "failed"
 
 
+APPLICABLE: Final = Verdict.APPLICABLE  # hot paths read these: a member of an enumeration is slow to look up
+NOT_APPLICABLE: Final = Verdict.NOT_APPLICABLE
+UNKNOWN: Final = Verdict.UNKNOWN
+FAILED: Final = Verdict.FAILED
+
+
 class Reason(Struct, frozen=True):
     """One define that led to the outcome: its value and the resources (`Type/id`) it was read from.
 
