@@ -23,7 +23,7 @@ def provenance(
     if own:
         return own
     seen = {slot}
-    level = reads[slot]
+    level: Sequence[int] = reads[slot]
     found: dict[str, None] = {}
     while level:
         deeper: list[int] = []
@@ -31,12 +31,12 @@ def provenance(
             if number in seen:
                 continue
             seen.add(number)
-            here = held(number) if number in holding else ()
-            if here:
-                found.update(dict.fromkeys(here))
+            if number in holding and (here := held(number)):
+                for name in here:
+                    found[name] = None
             else:
                 deeper += reads[number]
-        level = tuple(deeper)
+        level = deeper
     return tuple(found)
 
 
@@ -45,16 +45,16 @@ def resources_in(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | dict | Typed):
         return ()
     found: dict[str, None] = {}
-    pending = [value]
+    pending = value[::-1] if type(value) is list else [value]
     while pending:
         item = pending.pop()
         if isinstance(item, Typed):
             item = item.value
-        if isinstance(item, list):
-            pending += reversed(item)
-        elif isinstance(item, dict):
+        if isinstance(item, dict):
             if "resourceType" in item:
                 found[f"{item['resourceType']}/{item.get('id', '')}"] = None
             else:
                 pending += reversed(list(item.values()))
+        elif isinstance(item, list):
+            pending += reversed(item)
     return tuple(found)
