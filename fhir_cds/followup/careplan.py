@@ -38,7 +38,7 @@ def proposal(schedule: Schedule) -> dict[str, Any] | None:
         return None
     needed = [visit for visit in schedule.visits if visit.status in {rule.DUE, rule.OVERDUE}]
     wanted = needed[-1] if needed else ahead[0]
-    orders = [_from_today(schedule, visit, order) for visit, order in dated_orders(schedule) if visit is wanted]
+    orders = [_from_today(schedule, visit, order) for visit, order in dated_orders(schedule, wanted)]
     made = _plan(schedule)
     if orders:
         made = {"resourceType": made.pop("resourceType"), "id": made.pop("id"), "contained": orders, **made}
@@ -121,9 +121,11 @@ def _with_more(careplan: Json, pairs: Iterable[tuple[Json, Json]], said: Iterabl
     return {key: made[key] for key in (*(k for k in head if k in made), *(k for k in made if k not in head))}
 
 
-def dated_orders(schedule: Schedule) -> Iterator[tuple[Visit, dict[str, Any]]]:
-    """Yield (visit, request dated to its window) for every order of every visit, in order of time."""
+def dated_orders(schedule: Schedule, wanted: Visit | None = None) -> Iterator[tuple[Visit, dict[str, Any]]]:
+    """Yield (visit, request dated to its window) for every order of every visit, or of the one, in order of time."""
     for visit, orders in zip(schedule.visits, schedule.orders, strict=True):
+        if wanted is not None and visit is not wanted:
+            continue
         for number, order in enumerate(orders):
             yield visit, _order(schedule, visit, order, number)
 
