@@ -16,6 +16,7 @@ from typing import Final
 
 from fhir_cds.errors import ContentError
 
+_IN_EVERY_MONTH: Final = 28
 _DATE: Final = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:T.*)?)?)?", re.DOTALL)
 
 MONTHS_IN: Final[Mapping[str, int]] = {"mo": 1, "month": 1, "months": 1, "a": 12, "year": 12, "years": 12}
@@ -46,6 +47,8 @@ def add_months(day: date, months: int) -> date:
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
     if not date.min.year <= year <= date.max.year:
         raise OverflowError("the date is outside the years 1 to 9999")
+    if day.day <= _IN_EVERY_MONTH:
+        return date(year, month + 1, day.day)
     return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
 
 

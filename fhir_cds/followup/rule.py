@@ -9,9 +9,12 @@ both sides, when a visit counts as due and which examination completes it, never
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from fhir_cds.fhir.dates import DateRange
 from fhir_cds.reasoning.steps import NO_TIME, Step
@@ -39,16 +42,14 @@ class Phase:
         return self.longer - self.shorter
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """An examination or scan that was done: its day (or days, when imprecise) and the resource that says so."""
 
     days: DateRange
     resource: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """A visit of the schedule: its window, its status as of now, what completed it."""
 
     number: int
@@ -60,8 +61,7 @@ class Slot:
     event: Event | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _At:
+class _At(Struct, frozen=True):
     """Where planning stands: `elapsed` after `origin`, in phase number `index`; `nominal` = counted from the anchor."""
 
     origin: DateRange
