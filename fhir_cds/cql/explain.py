@@ -45,7 +45,7 @@ def resources_in(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | dict | Typed):
         return ()
     found: dict[str, None] = {}
-    pending = value[::-1] if type(value) is list else [value]
+    pending: list[Any] = value[::-1] if type(value) is list else [value]
     while pending:
         item = pending.pop()
         if isinstance(item, Typed):
