@@ -25,7 +25,7 @@ OPEN_END: Final = "..."
 _NEEDED: Final = frozenset({"id", "title", "guideline", "now", "expect"})
 _KEYS: Final = _NEEDED | {"facts", "patient", "remove", "drafts", "parameters", "note"}
 _EXPECT: Final = frozenset({"outcome", "missing", "defines", "schedule", "outcomes", "schedules"})
-_VISIT: Final = frozenset({"number", "phase", "earliest", "latest", "status", "activities", "done"})
+_VISIT: Final = frozenset({"number", "phase", "earliest", "latest", "status", "activities", "done", "booked"})
 _DATE_LENGTH: Final = len("2026-01-31")
 
 

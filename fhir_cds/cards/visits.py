@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, TypeVar
 
 from fhir_cds.cards import words
-from fhir_cds.reasoning.outcome import Visit
+from fhir_cds.reasoning.outcome import Visit, wanted_now
 
 _Of = TypeVar("_Of")
 
@@ -17,8 +17,9 @@ OPEN: Final = ("overdue", "due", "booked", "scheduled")
 def current(visits: Sequence[Visit]) -> tuple[Visit, ...]:
     """Return done visits and, source by source, what can still be acted on, in the order given.
 
-    Of windows that passed without an examination only the last is kept: one visit now makes good for all of them. Where
-    no visit lies ahead the schedule has ended (recurrence, palliative care, death), and what was missed is history.
+    Of windows that passed without an examination only the last is kept: one visit now makes good for all of them, and
+    none where that visit is booked. Where no visit lies ahead the schedule has ended (recurrence, palliative care,
+    death), and what was missed is history.
     """
     kept: set[int] = set()
     for source in dict.fromkeys(visit.source for visit in visits):
@@ -26,7 +27,7 @@ def current(visits: Sequence[Visit]) -> tuple[Visit, ...]:
         missed = [visit for visit in own if visit.status == "overdue"]
         ended = not any(visit.status in OPEN and visit.status != "overdue" for visit in own)
         kept |= {id(visit) for visit in own if visit.status != "overdue"}
-        kept |= {id(visit) for visit in missed[-1:] if not ended}
+        kept |= {id(visit) for visit in missed[-1:] if not ended and wanted_now(own) is not None}
     return tuple(visit for visit in visits if id(visit) in kept)
 
 
@@ -40,7 +41,9 @@ def pressing(visits: Iterable[tuple[_Of, Visit]]) -> tuple[_Of, Visit] | None:
 
 
 def window(visit: Visit) -> str:
-    """Return when a visit should take place: a range of days, or the one day."""
+    """Return when a visit should take place: a range of days, or the one day; for one that is booked, when it will."""
+    if visit.booked is not None:
+        return visit.booked.isoformat()
     if visit.earliest == visit.latest:
         return visit.earliest.isoformat()
     return words.RANGE.format(visit.earliest, visit.latest)

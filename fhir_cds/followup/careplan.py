@@ -1,9 +1,9 @@
 """A schedule as FHIR: a CarePlan whose activities are the dated orders of each visit.
 
 Each order is a request with `occurrencePeriod`, contained in the CarePlan. A completed visit's orders are `completed`,
-and the activity names what was found (outcomeReference); all others keep the status of a proposal. Due, overdue and
-scheduled, which R4 request statuses do not tell apart, stand in the extension schedule-status (its canonical is that of
-the schedule's own extensions) and, for people, in the activity's progress.
+and the activity names what was found (outcomeReference); all others keep the status of a proposal. Due, overdue,
+booked and scheduled, which R4 request statuses do not tell apart, stand in the extension schedule-status (its canonical
+is that of the schedule's own extensions) and, for people, in the activity's progress.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fhir_cds.followup import rule
 from fhir_cds.followup.schedule import ANCHOR, Schedule
 from fhir_cds.reasoning import assemble, plans
 from fhir_cds.reasoning.kinds import KINDS
-from fhir_cds.reasoning.outcome import Json, Visit
+from fhir_cds.reasoning.outcome import Json, Visit, wanted_now
 
 STATUS: Final = "schedule-status"
 
@@ -29,20 +29,20 @@ def careplan(schedule: Schedule) -> dict[str, Any]:
 def proposal(schedule: Schedule) -> dict[str, Any] | None:
     """Return the CarePlan to offer for acceptance, None when no visit lies ahead (the schedule has ended).
 
-    Only the visit that is needed now carries orders: the last one overdue or due, else the next. Those after it are
-    planned as dated activities without orders; windows that have passed are left out, since nothing can be ordered for
-    the past (an overdue visit's orders are dated from today).
+    Only the visit that is needed now carries orders: the last one overdue or due, else the next that is not booked.
+    Those booked and those after it are planned as dated activities without orders; windows that have passed are left
+    out, since nothing can be ordered for the past (an overdue visit's orders are dated from today).
     """
-    ahead = [visit for visit in schedule.visits if visit.status in {rule.DUE, rule.SCHEDULED}]
+    ahead = [visit for visit in schedule.visits if visit.status in {rule.DUE, rule.BOOKED, rule.SCHEDULED}]
     if not ahead:
         return None
-    needed = [visit for visit in schedule.visits if visit.status in {rule.DUE, rule.OVERDUE}]
-    wanted = needed[-1] if needed else ahead[0]
-    orders = [_from_today(schedule, visit, order) for visit, order in dated_orders(schedule, wanted)]
+    wanted = wanted_now(schedule.visits) or next((visit for visit in ahead if visit.status == rule.SCHEDULED), None)
+    dated = dated_orders(schedule, wanted) if wanted else ()
+    orders = [_from_today(schedule, visit, order) for visit, order in dated]
     made = _plan(schedule)
     if orders:
         made = {"resourceType": made.pop("resourceType"), "id": made.pop("id"), "contained": orders, **made}
-    activities = [_activity(schedule, wanted, order) for order in orders]
+    activities = [_activity(schedule, wanted, order) for order in orders] if wanted else []
     activities += [_planned(schedule, visit) for visit in ahead if visit is not wanted]
     notes = [{"text": text} for text in said(schedule)]
     return {**made, "activity": activities, "note": notes}
@@ -86,8 +86,11 @@ def _planned(schedule: Schedule, visit: Visit) -> dict[str, Any]:
         "progress": [{"time": schedule.applied.now, "text": visit.status}],
         "detail": {
             "kind": "Appointment",
-            "status": "scheduled" if visit.status == rule.DUE else "not-started",
-            "scheduledPeriod": {"start": visit.earliest.isoformat(), "end": visit.latest.isoformat()},
+            "status": "scheduled" if visit.status in {rule.DUE, rule.BOOKED} else "not-started",
+            "scheduledPeriod": {
+                "start": (visit.booked or visit.earliest).isoformat(),
+                "end": (visit.booked or visit.latest).isoformat(),
+            },
             "description": f"{visit.phase}: {', '.join(visit.activities)}" if visit.activities else visit.phase,
         },
     }

@@ -1,7 +1,8 @@
 """A schedule as iCalendar (RFC 5545): one all-day event per visit, from the earliest to the latest day.
 
-UIDs follow from source, patient and number of the visit, so a calendar updates its events when it reads the file again.
-Completed visits are left out. No patient name or id is written: a calendar is not a record.
+A booked visit stands on its day. UIDs follow from source, patient and number of the visit, so a calendar updates its
+events when it reads the file again. Completed visits are left out. No patient name or id is written: a calendar is not
+a record.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ def _event(schedule: Schedule, visit: Visit) -> Iterator[str]:
     yield "BEGIN:VEVENT"
     yield f"UID:{uid}"
     yield f"DTSTAMP:{stamp:%Y%m%dT%H%M%SZ}"
-    yield f"DTSTART;VALUE=DATE:{visit.earliest:%Y%m%d}"
-    yield f"DTEND;VALUE=DATE:{visit.latest + timedelta(days=1):%Y%m%d}"
+    yield f"DTSTART;VALUE=DATE:{visit.booked or visit.earliest:%Y%m%d}"
+    yield f"DTEND;VALUE=DATE:{(visit.booked or visit.latest) + timedelta(days=1):%Y%m%d}"
     yield f"SUMMARY:{escape(title)}"
     yield f"DESCRIPTION:{escape(body)}"
     yield f"CATEGORIES:{escape(visit.status)}"

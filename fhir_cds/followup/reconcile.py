@@ -14,7 +14,7 @@ from fhir_cds.reasoning.outcome import Json
 from fhir_cds.reasoning.session import Session
 
 # Where a resource says when it was done, in the order looked at (R4: Procedure, Observation, DiagnosticReport,
-# ImagingStudy, Encounter, Immunization, MedicationAdministration).
+# ImagingStudy, Encounter, Immunization, MedicationAdministration; Appointment when it is to be).
 _DATES: Final = (
     "performedDateTime",
     "performedPeriod",
@@ -22,6 +22,7 @@ _DATES: Final = (
     "effectivePeriod",
     "effectiveInstant",
     "started",
+    "start",
     "period",
     "occurrenceDateTime",
     "date",
@@ -56,7 +57,7 @@ def resource_range(resource: Json) -> DateRange | None:
 
 
 def events(session: Session, meaning: object, values: Any) -> tuple[Event, ...]:
-    """Return the events that a schedule-performed expression gave: dates, or resources that carry them.
+    """Return the events that a schedule-performed or schedule-booked expression gave: dates, or dated resources.
 
     A date gets the resource behind the expression that is dated so. Raises ContentError for a value that is no date.
     """
@@ -75,9 +76,9 @@ def events(session: Session, meaning: object, values: Any) -> tuple[Event, ...]:
 
 
 def resources_of(slot: Slot, following: date | None, done: Sequence[Event]) -> tuple[str, ...]:
-    """Return the resources that belong to a completed visit: the first, and others before the next window opens."""
+    """Return the resources that belong to a visit: what is booked, or what was done before the next window opens."""
     if slot.done is None:
-        return ()
+        return (slot.event.resource,) if slot.event and slot.event.resource else ()
     belonging = [
         event.resource
         for event in done

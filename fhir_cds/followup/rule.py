@@ -8,9 +8,10 @@ both sides, when a visit counts as due and which examination completes it, never
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import zip_longest
 from typing import Final
 
 from msgspec import Struct
@@ -20,6 +21,7 @@ from fhir_cds.fhir.dates import DateRange
 from fhir_cds.reasoning.steps import NO_TIME, Step
 
 COMPLETED: Final = "completed"
+BOOKED: Final = "booked"
 DUE: Final = "due"
 OVERDUE: Final = "overdue"
 SCHEDULED: Final = "scheduled"
@@ -43,14 +45,14 @@ class Phase:
 
 
 class Event(Struct, frozen=True):
-    """An examination or scan that was done: its day (or days, when imprecise) and the resource that says so."""
+    """An examination or scan that was done or is booked: its day (or days, when imprecise) and the resource behind."""
 
     days: DateRange
     resource: str | None = None
 
 
 class Slot(Struct, frozen=True):
-    """A visit of the schedule: its window, its status as of now, what completed it."""
+    """A visit of the schedule: its window, its status as of now, what completed it or is booked for it."""
 
     number: int
     phase: Phase
@@ -76,15 +78,16 @@ def visits(
     events: Sequence[Event],
     now: date,
     *,
+    booked: Sequence[Event] = (),
     tolerance: Step = NO_TIME,
     end: date | None = None,
     horizon: Step,
 ) -> tuple[Slot, ...]:
     """Return the visits in order, with their status as of `now`.
 
-    `phases` in order of time, each with a positive interval; `events` need no order, those after `now` do not count.
-    `end` ends the surveillance: a window still open then is dropped. An open phase is planned up to `horizon` after the
-    anchor, and always up to the first visit after `now`.
+    `phases` in order of time, each with a positive interval; `events` need no order, those after `now` do not count,
+    nor what was `booked` for a day before. `end` ends the surveillance: a window still open then is dropped. An open
+    phase is planned up to `horizon` after the anchor, and always up to the first visit after `now`.
     """
     until = max(horizon.after(anchor.latest), now)
     past = sorted((e for e in events if e.days.earliest <= min(now, end or now)), key=_order)
@@ -104,8 +107,13 @@ def visits(
             break
     if len(planned) > 1 and planned[-1].earliest > until and planned[-2].earliest > now:
         planned.pop()  # beyond the horizon, and not needed to show what comes next
-    dated = (replace(slot, status=_status(slot, now, tolerance)) for slot in planned)
-    return tuple(s for s in dated if end is None or s.status == COMPLETED or _closes(s, tolerance) < end)
+    dated = [replace(slot, status=_status(slot, now, tolerance)) for slot in planned]
+    ahead = sorted((event for event in booked if event.days.latest >= now), key=_order)
+    return tuple(
+        s
+        for s in _booked(dated, ahead, tolerance)
+        if end is None or s.status == COMPLETED or _closes(s, tolerance) < end
+    )
 
 
 def _next(phases: Sequence[Phase], anchor: DateRange, at: _At, last: Slot | None) -> tuple[Slot, _At] | None:
@@ -160,17 +168,33 @@ def _completed(slot: Slot, next_opens: date | None, past: Sequence[Event], toler
 
     An imprecise event counts when one of its days does, and re-anchors from the first day that does: the sooner visit.
     """
-    opens, closes = _opens(slot, tolerance), _closes(slot, tolerance)
-    matching = [
-        event
-        for event in past
-        if event.days.latest >= opens
-        and (next_opens is None or event.days.earliest < next_opens or event.days.earliest <= closes)
-    ]
+    matching = _matching(slot, next_opens, past, tolerance)
     if not matching:
         return slot
     event = next((e for e in matching if e.days.is_exact), matching[0])
-    return replace(slot, status=COMPLETED, done=max(event.days.earliest, opens), event=event)
+    return replace(slot, status=COMPLETED, done=max(event.days.earliest, _opens(slot, tolerance)), event=event)
+
+
+def _matching(slot: Slot, next_opens: date | None, listed: Sequence[Event], tolerance: Step) -> list[Event]:
+    """Return the events that lie in the window of `slot`, or after it and before the next opens."""
+    opens, closes = _opens(slot, tolerance), _closes(slot, tolerance)
+    return [
+        event
+        for event in listed
+        if event.days.latest >= opens
+        and (next_opens is None or event.days.earliest < next_opens or event.days.earliest <= closes)
+    ]
+
+
+def _booked(slots: Sequence[Slot], ahead: Sequence[Event], tolerance: Step) -> Iterator[Slot]:
+    """Yield the slots; one that is not done yet is booked by the first event that would complete it."""
+    for slot, following in zip_longest(slots, slots[1:]):
+        matching = _matching(slot, _opens(following, tolerance) if following else None, ahead, tolerance)
+        if slot.done is not None or not matching:
+            yield slot
+            continue
+        yield replace(slot, status=BOOKED, event=matching[0])
+        ahead = [event for event in ahead if event.days.earliest > matching[0].days.earliest]
 
 
 def _status(slot: Slot, now: date, tolerance: Step) -> str:

@@ -1,8 +1,9 @@
 """The follow-up of a patient: the schedules that applied plans carry, as dated visits with their status as of now.
 
 How a plan carries a schedule stands in docs/adr/0013: a recommendation's action with the extensions schedule-anchor,
-schedule-performed, schedule-end and schedule-tolerance, and one child action per phase whose Timing gives the interval.
-The rule that dates it is `rule`; schedules of several sources stand side by side and are never merged.
+schedule-performed, schedule-booked, schedule-end and schedule-tolerance, and one child action per phase whose Timing
+gives the interval. The rule that dates it is `rule`; schedules of several sources stand side by side and are never
+merged.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from fhir_cds.reasoning.steps import NO_TIME, Step
 
 ANCHOR: Final = "schedule-anchor"
 PERFORMED: Final = "schedule-performed"
+BOOKED: Final = "schedule-booked"
 END: Final = "schedule-end"
 HORIZON: Final = Step(months=120)
 """How far an open phase is planned ahead of the anchor, unless the caller says otherwise."""
@@ -60,8 +62,9 @@ def schedule(
 ) -> list[dict[str, Any]]:
     """Return the visits of all schedules that apply to the patient, as of `now`, source by source in order of time.
 
-    Each is `{"number", "phase", "earliest", "latest", "status": "completed"|"due"|"overdue"|"scheduled", "activities":
-    [title], "source"}`, dates as ISO days; a visit whose dates rest on an imprecise date also has a `note`.
+    Each is `{"number", "phase", "earliest", "latest", "status": "completed"|"due"|"overdue"|"booked"|"scheduled",
+    "activities": [title], "source"}`, dates as ISO days; a booked visit also has the day, `booked`, and one whose dates
+    rest on an imprecise date a `note`.
     """
     return [item for found in schedules(engine, record, now, context, horizon) for item in items(found)]
 
@@ -117,6 +120,7 @@ def items(found: Schedule) -> list[dict[str, Any]]:
             "status": visit.status,
             "activities": list(visit.activities),
             "source": visit.source,
+            **({"booked": visit.booked.isoformat()} if visit.booked else {}),
             **({"note": "; ".join(found.notes)} if found.notes else {}),
         }
         for visit in found.visits
@@ -163,12 +167,14 @@ def _dated(session: Session, empty: Schedule) -> Schedule:
     _, ended = _value(session, plan, action, END)
     end = reconcile.range_of(ended)
     events = reconcile.events(session, done_by, done)
+    booked = reconcile.events(session, *_value(session, plan, action, BOOKED))
     today = date.fromisoformat(session.today)
     slots = rule.visits(
         listed,
         anchor,
         events,
         today,
+        booked=booked,
         tolerance=tolerance,
         end=end.earliest if end else None,
         horizon=empty.horizon,
@@ -191,7 +197,7 @@ def _value(session: Session, plan: Json, action: AppliedAction, name: str) -> tu
         return None, None
     meaning = session.meaning(expression, plan)
     value = session.value(meaning, plan, lambda: session.scope(plan))
-    if not isinstance(meaning, Define) and name != PERFORMED:
+    if not isinstance(meaning, Define) and name not in {PERFORMED, BOOKED}:
         value = value[0] if value else None
     return meaning, value
 
@@ -207,6 +213,7 @@ def _visit(slot: Slot, source: str, events: Sequence[Event], slots: Sequence[Slo
         activities=slot.phase.activities,
         source=source,
         done=slot.done,
+        booked=slot.event.days.earliest if slot.status == rule.BOOKED and slot.event else None,
         resources=reconcile.resources_of(slot, following, events),
     )
 

@@ -41,7 +41,9 @@ def _window(visit: Visit) -> str:
 
 
 def _done(visit: Visit) -> str:
+    sources = f" ({', '.join(visit.resources)})" if visit.resources else ""
+    if visit.booked is not None:
+        return f"  on {visit.booked.isoformat()}{sources}"
     if visit.done is None:
         return ""
-    sources = f" ({', '.join(visit.resources)})" if visit.resources else ""
     return f"  done {visit.done.isoformat()}{sources}"

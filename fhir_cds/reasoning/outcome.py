@@ -5,7 +5,7 @@ Every consumer handles all four: `Outcome` is what `$apply`, cards, CarePlan, `o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from enum import StrEnum
 from types import MappingProxyType
@@ -122,11 +122,25 @@ class Visit(Struct, frozen=True):
     phase: str
     earliest: date
     latest: date
-    status: str  # completed | due | overdue | scheduled
+    status: str  # completed | due | overdue | booked | scheduled
     activities: tuple[str, ...]
     source: str
     done: date | None = None
+    booked: date | None = None
     resources: tuple[str, ...] = ()
+
+
+def wanted_now(visits: Sequence[Visit]) -> Visit | None:
+    """Return the visit of a schedule to arrange now: the last one due or overdue, if any.
+
+    An overdue one needs nothing where the visit after it is booked: that makes good for it.
+    """
+    needed = [visit for visit in visits if visit.status in {"due", "overdue"}]
+    if not needed:
+        return None
+    last = needed[-1]
+    booked = any(visit.status == "booked" and visit.number == last.number + 1 for visit in visits)
+    return None if last.status == "overdue" and booked else last
 
 
 class Applied(Struct, frozen=True):

@@ -1,6 +1,7 @@
 """The sample patients through the whole service: who gets cards, and that the way of the data does not matter."""
 
 import json
+from typing import Any
 
 import ehr
 import pytest
@@ -108,3 +109,44 @@ def test_new_problem_of_another_patient(client: TestClient) -> None:
     other = {"resourceType": "Condition", "id": "new", "subject": {"reference": "Patient/somebody-else"}}
     body["context"]["conditions"] = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": other}]}
     assert ehr.post(client, NEW, body).status_code == 400
+
+
+def appointment(start: str, **changes: Any) -> dict[str, Any]:
+    """Return an appointment for the examination of a follow-up visit."""
+    code = {"system": "http://snomed.info/sct", "code": "5880005"}
+    base = {"resourceType": "Appointment", "id": "a", "status": "booked", "start": f"{start}T09:00:00+01:00"}
+    base |= {"serviceType": [{"coding": [code]}]}
+    return base | {"participant": [{"actor": {"reference": "Patient/elif"}, "status": "accepted"}]} | changes
+
+
+def test_a_visit_that_is_booked(client: TestClient) -> None:
+    """An appointment on record takes the urgency from a visit that was overdue, and no order for it is offered."""
+    call = ehr.request(client, "after-resection-one-overdue", "sarcoma-follow-up")
+    (before,) = ehr.cards(client, "sarcoma-follow-up", call)
+    call["prefetch"]["appointments"] = appointment("2026-02-10")
+    (after,) = ehr.cards(client, "sarcoma-follow-up", call)
+    assert (before["indicator"], "overdue" in before["summary"]) == ("warning", True)
+    assert after["indicator"] == "info"
+    assert "booked, 2026-02-10" in after["summary"]
+    assert "`Appointment/a`" in after["detail"]
+    assert "overdue" not in after["detail"]
+    (plan,) = (a["resource"] for a in after["suggestions"][0]["actions"] if a["resource"]["resourceType"] == "CarePlan")
+    (planned,) = (a["detail"] for a in plan["activity"] if a.get("detail", {}).get("status") == "scheduled")
+    assert planned["scheduledPeriod"] == {"start": "2026-02-10", "end": "2026-02-10"}
+    orders = [a["resource"] for a in after["suggestions"][0]["actions"] if a["resource"]["resourceType"] != "CarePlan"]
+    assert {order["occurrencePeriod"]["start"] for order in orders} == {"2026-02-20"}
+
+
+def test_a_visit_that_is_being_booked(client: TestClient) -> None:
+    """On appointment-book the appointment that is proposed counts as well; one for something else does not."""
+    call = ehr.request(client, "after-resection-one-overdue", "sarcoma-follow-up", hook="appointment-book")
+
+    def summary(*booked: dict[str, Any]) -> str:
+        entries = [{"resource": item} for item in booked]
+        call["context"]["appointments"] = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+        (card,) = ehr.cards(client, "sarcoma-follow-up", call)
+        return str(card["summary"])
+
+    assert "overdue" in summary()
+    assert "booked, 2026-02-10" in summary(appointment("2026-02-10", status="proposed"))
+    assert "overdue" in summary(appointment("2026-02-10", status="proposed", serviceType=[{"text": "Dentist"}]))

@@ -58,3 +58,18 @@ def test_an_ended_schedule_offers_nothing() -> None:
     """Where no visit lies ahead there is nothing to accept."""
     assert proposal(schedule("completed", "overdue")) is None
     assert proposal(replace(schedule(), orders=())) is None
+
+
+def test_a_booked_visit_is_planned_and_not_ordered() -> None:
+    """Orders go to the next visit that is not booked; a missed one before the booked one needs none."""
+    found = schedule("overdue", "booked", "scheduled")
+    visits = [replace(v, booked=date(2026, 2, 7)) if v.status == "booked" else v for v in found.visits]
+    made = proposal(replace(found, visits=tuple(visits)))
+    assert made is not None
+    assert periods(made) == [{"start": "2026-03-01", "end": "2026-03-20"}]
+    (planned,) = [item["detail"] for item in made["activity"] if "detail" in item]
+    assert (planned["status"], planned["scheduledPeriod"]) == (
+        "scheduled",
+        {"start": "2026-02-07", "end": "2026-02-07"},
+    )
+    assert periods(proposal(schedule("booked")) or {"contained": [ORDER]}) == []

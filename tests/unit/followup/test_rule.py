@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_cds.fhir.dates import DateRange, date_range
-from fhir_cds.followup.rule import COMPLETED, DUE, OVERDUE, SCHEDULED, Event, Phase, Slot, visits
+from fhir_cds.followup.rule import BOOKED, COMPLETED, DUE, OVERDUE, SCHEDULED, Event, Phase, Slot, visits
 from fhir_cds.reasoning.steps import NO_TIME, Step
 
 MONTH = Step(months=1)
@@ -226,3 +226,38 @@ def test_adding_months_lands_in_the_month_meant(anchor: date, months: int) -> No
     day = Step(months).after(anchor)
     assert (day.year * 12 + day.month) - (anchor.year * 12 + anchor.month) == months
     assert day.day == anchor.day or (day + timedelta(days=1)).day == 1
+
+
+def booked(now: str, *days: str, done: tuple[str, ...] = ()) -> list[tuple[int, str]]:
+    """Return number and status of the first four visits of a schedule counted from 2024-01-15."""
+    slots = visits(
+        PHASES,
+        on("2024-01-15"),
+        [Event(on(day)) for day in done],
+        date.fromisoformat(now),
+        booked=[Event(on(day), f"Appointment/{day}") for day in days],
+        horizon=HORIZON,
+    )
+    return [(slot.number, slot.status) for slot in slots[:4]]
+
+
+def test_a_booking_belongs_to_the_visit_that_it_would_complete() -> None:
+    """In a window, or after a missed one before the next opens; not before the first window, and not twice."""
+    rest = [(2, SCHEDULED), (3, SCHEDULED), (4, SCHEDULED)]
+    assert booked("2024-03-01", "2024-04-20") == [(1, BOOKED), *rest]
+    assert booked("2024-06-01", "2024-06-10") == [(1, BOOKED), *rest]
+    assert booked("2024-06-01", "2024-07-20") == [(1, OVERDUE), (2, BOOKED), *rest[1:]]
+    assert booked("2024-03-01", "2024-04-14") == [(1, SCHEDULED), *rest]
+    assert booked("2024-03-01", "2024-04-20", "2024-04-25") == [(1, BOOKED), *rest]
+    assert booked("2024-03-01", "2024-07-20", "2024-04-20") == [(1, BOOKED), (2, BOOKED), *rest[1:]]
+
+
+def test_a_booking_that_has_passed_is_none() -> None:
+    """On the day itself it still counts; the day after, without an examination, it does not."""
+    assert booked("2024-04-20", "2024-04-20")[0] == (1, BOOKED)
+    assert booked("2024-04-21", "2024-04-20")[0] == (1, DUE)
+
+
+def test_a_visit_that_is_done_is_not_booked() -> None:
+    """A booking before the window of the next visit opens, when the last one is done, is an extra."""
+    assert booked("2024-05-01", "2024-05-10", done=("2024-04-20",))[:2] == [(1, COMPLETED), (2, SCHEDULED)]
