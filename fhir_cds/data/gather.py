@@ -14,8 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fhir_cds.data import prefetch as received
 from fhir_cds.data.client import Connections, FhirClient, Found, authorization_of, queries_of
@@ -33,8 +32,7 @@ _SERVER: Final = "FHIR server"
 _LOG: Final = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """What one key gave: its resources, where they came from; why they are not all, and the HTTP status, if not."""
 
     key: str
@@ -92,7 +90,7 @@ async def gather(
         read = {p.key: p for p in await _read(client, [a for a in ask if a.key in filled], filled, systems)}
         parts = [_joined(part, read.get(part.key)) for part in parts]
     elif fhir_server is None:
-        parts = [replace(part, lacking=f"{part.lacking}; no fhirServer") if part.lacking else part for part in parts]
+        parts = [part._replace(lacking=f"{part.lacking}; no fhirServer") if part.lacking else part for part in parts]
     return _record(parts, subject, frozenset(optional))
 
 
@@ -159,7 +157,7 @@ def _from_prefetch(answer: Answer) -> Part:
 
 
 def _joined(sent: Part, read: Part | None) -> Part:
-    return sent if read is None else replace(read, resources=(*sent.resources, *read.resources))
+    return sent if read is None else read._replace(resources=(*sent.resources, *read.resources))
 
 
 async def _read(

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
@@ -71,8 +70,7 @@ RULES: Final[Mapping[State, Rule]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One key as received: its state, the resources in it, where it goes on, the issues told."""
 
     key: str

@@ -12,7 +12,7 @@ resources also stand on their own. Never send its resources back to a server as 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fhir_cds.errors import InputError
@@ -192,7 +192,7 @@ def read_bundle(
     held = bundle.read(document, where=where, systems=systems, bases=bases)
     if not any("contained" in resource for resource in held.resources):
         return held
-    return replace(held, resources=tuple(_lifted(held.resources, where)))
+    return held._replace(resources=tuple(_lifted(held.resources, where)))
 
 
 def _lifted(resources: Iterable[Resource], where: str) -> list[Resource]:

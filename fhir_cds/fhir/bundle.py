@@ -12,9 +12,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fhir_cds.errors import InputError
 from fhir_cds.fhir import codec, ids, reference
@@ -27,8 +26,7 @@ ACCEPTED_TYPES: Final = frozenset({"collection", "searchset", "transaction", "ba
 _URN: Final = ("urn:uuid:", "urn:oid:")
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """The content of one Bundle.
 
     `resources` have type and id, and refer to each other by `Type/id`; `issues` are those of OperationOutcome entries;

@@ -15,7 +15,7 @@ from fhir_cds.server.store import Answer, Store
 from fhir_cds.server.tables import StoreError
 
 CAPACITY: Final = 10_000
-LINGER: Final = 0.25
+LINGER: Final = 0.5
 _BATCH: Final = 500
 
 log: Final = logging.getLogger("fhir_cds.server.audit")
