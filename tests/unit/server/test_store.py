@@ -129,12 +129,14 @@ def test_patient_hash_needs_the_key() -> None:
 
 
 def test_purge(store: Store) -> None:
-    """What is past its time goes, the rest stays."""
-    store.keep([answer()])
-    store.feedback("svc", "iss", items({}), AT + timedelta(days=2))
-    assert store.purge(AT + timedelta(days=1)) == 1
-    assert store.counts() == []
-    assert store.feedback("svc", "iss", items({}), AT) == 0
+    """What is past its time goes, answers and feedback alike, the rest stays."""
+    later = AT + timedelta(days=2)
+    store.keep([answer(1), replace(answer(2), at=later)])
+    old, new = items({}, {"card": "card-2"})
+    assert store.feedback("svc", "iss", [old], AT) + store.feedback("svc", "iss", [new], later) == 2
+    assert store.purge(AT + timedelta(days=1)) == 2
+    assert [(count.shown, count.overridden) for count in store.counts()] == [(1, 1), (1, 1)]
+    assert store.feedback("svc", "iss", [old, new], later) == 1
 
 
 def test_durability_settings(in_file: Store) -> None:
