@@ -110,6 +110,16 @@ def test_summary_is_shorter_than_140(length: int, valid: bool) -> None:
         {"unknown": 1},
         {"source": {"label": "l", "url": "not absolute"}},
         {
+            "selectionBehavior": "any",
+            "suggestions": (
+                {
+                    "label": "a",
+                    "uuid": UUID,
+                    "actions": [{"type": "create", "description": "d", "resource": {"id": "x"}}],
+                },
+            ),
+        },
+        {
             "selectionBehavior": "at-most-one",
             "suggestions": (
                 {"label": "a", "uuid": UUID, "isRecommended": True},
