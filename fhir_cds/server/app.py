@@ -27,6 +27,7 @@ from fhir_cds.server.audit import Audit
 from fhir_cds.server.errors import HANDLERS, json_response
 from fhir_cds.server.limits import RateLimit
 from fhir_cds.server.metrics import CONTENT_TYPE, Metrics
+from fhir_cds.server.retention import retained
 from fhir_cds.server.settings import Settings
 from fhir_cds.server.state import Clock, Loaded, State, loaded, state
 from fhir_cds.server.store import Store
@@ -67,7 +68,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        yield
+        async with retained(service):
+            yield
         await service.connections.close()
         await asyncio.to_thread(audit.close)
         store.close()
