@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fhir_cds.errors import InputError
 from fhir_cds.fhir import bundle, codec, ids, issues, reference
@@ -21,6 +21,8 @@ from fhir_cds.fhir.rewrite import Rewriter
 from fhir_cds.fhir.types import RESOURCE_TYPES, SUBJECT_ELEMENTS
 
 Resource = dict[str, Any]
+
+_ANOTHERS: Final = "belongs to another patient than the record's"
 
 
 class Gap(NamedTuple):
@@ -107,7 +109,8 @@ def _about(resource: Resource, patients: Mapping[str, frozenset[tuple[Any, Any]]
         named = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]
         if named:
             return all(any(_names(item, *patient) == "own" for patient in patients.items()) for item in named)
-    return False
+    named = _attending(resource)
+    return bool(named) and all(any(_names(n, *patient) == "own" for patient in patients.items()) for n in named)
 
 
 def from_ndjson(
@@ -249,9 +252,27 @@ def _belongs(resource: Resource, own: str, identifiers: frozenset[tuple[Any, Any
             return True
         if "other" in verdicts:
             place = f"{where}.{resource['resourceType']}.{element}"
-            raise InputError("belongs to another patient than the record's", where=place)
+            raise InputError(_ANOTHERS, where=place)
         return "thing" not in verdicts
+    attending = {_names(item, own, identifiers) for item in _attending(resource)}
+    if "other" in attending and "own" not in attending:
+        raise InputError(_ANOTHERS, where=f"{where}.{resource['resourceType']}.participant")
     return True
+
+
+def _attending(resource: Resource) -> list[dict[str, Any]]:
+    """Return the patients who take part in an appointment, which has no subject; of any other resource none."""
+    if resource["resourceType"] != "Appointment":
+        return []
+    participants = resource.get("participant")
+    listed = participants if isinstance(participants, list) else []
+    actors = [item.get("actor") for item in listed if isinstance(item, dict)]
+    return [actor for actor in actors if isinstance(actor, dict) and _is_patient(actor)]
+
+
+def _is_patient(actor: dict[str, Any]) -> bool:
+    parsed = reference.parse(actor.get("reference"))
+    return actor.get("type") == "Patient" if parsed is None else parsed.type == "Patient"
 
 
 def _names(subject: dict[str, Any], own: str, identifiers: frozenset[tuple[Any, Any]]) -> str:

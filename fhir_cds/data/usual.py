@@ -19,6 +19,7 @@ from fhir_cds.fhir.types import SUBJECT_ELEMENTS
 
 _ABSENT: Final = object()
 _PATIENT: Final = "Patient"
+_APPOINTMENT: Final = "Appointment"
 _WHOLE: Final = ("searchset", "collection")
 
 
@@ -73,6 +74,8 @@ def _take(resources: list[Any], kind: str | None, subject: str, found: dict[str,
         name = f"{kind}/{identifier}"
         if kind == _PATIENT and name != subject:
             return False
+        if kind == _APPOINTMENT and not _attends(resource, subject):
+            return False
         for element in SUBJECT_ELEMENTS:
             about = resource.get(element)
             if about is not None:
@@ -81,3 +84,11 @@ def _take(resources: list[Any], kind: str | None, subject: str, found: dict[str,
                 break
         found[name] = resource
     return True
+
+
+def _attends(appointment: Any, subject: str) -> bool:
+    """Say whether the subject takes part in an appointment."""
+    try:
+        return any(item["actor"]["reference"] == subject for item in appointment["participant"] if "actor" in item)
+    except (TypeError, KeyError):
+        return False

@@ -182,6 +182,9 @@ def _subject(resource: Resource) -> str | None:
     """Return `Patient/id` of whom a resource is about."""
     if resource["resourceType"] == "Patient":
         return f"Patient/{resource['id']}"
+    if resource["resourceType"] == "Appointment":
+        actors = (reference.relative(item.get("actor", {}).get("reference")) for item in resource["participant"])
+        return next((actor for actor in actors if actor is not None and actor.startswith("Patient/")), None)
     return next((reference.relative(resource[key].get("reference")) for key in _SUBJECTS if key in resource), None)
 
 

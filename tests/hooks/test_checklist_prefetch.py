@@ -122,6 +122,29 @@ def test_pf8_wrong_patient_is_refused(client: TestClient) -> None:
     assert ehr.post(client, SERVICE, with_key(client, "conditions", {"resourceType": "Flag"})).status_code == 400
 
 
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize(
+    ("actors", "status"),
+    [
+        (("Patient/other",), 400),
+        (("Practitioner/d", "https://ehr.example.org/fhir/Patient/other"), 400),
+        (("Patient/ada",), 200),
+        (("Patient/other", "Patient/ada"), 200),
+        (("Practitioner/d",), 200),
+    ],
+)
+def test_pf8_an_appointment_of_another_patient(
+    client: TestClient, actors: tuple[str, ...], status: int, *, listed: bool
+) -> None:
+    """Whose an appointment is say those who take part in it: without the patient, another's is refused."""
+    participant = [{"actor": {"reference": actor}, "status": "accepted"} for actor in actors]
+    one = {"resourceType": "Appointment", "id": "a", "status": "booked", "participant": participant}
+    bundle = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": one}]}
+    call = with_key(client, "appointments", bundle if listed else one)
+    assert call["context"]["patientId"] == "ada"
+    assert ehr.post(client, SERVICE, call).status_code == status
+
+
 def test_pf9_single_for_search_and_reverse(client: TestClient) -> None:
     """One resource where a search was asked, and a Bundle where one was, are accepted."""
     whole = body(client)

@@ -40,6 +40,16 @@ def client() -> TestClient:
     return TestClient(application(store), base_url="http://localhost", raise_server_exceptions=False)
 
 
+def test_an_appointment_is_found_by_who_takes_part() -> None:
+    """It has no subject: its participants say whose it is."""
+    actors = [{"actor": {"reference": name}, "status": "accepted"} for name in ("Practitioner/d", "Patient/a")]
+    booked = {"resourceType": "Appointment", "id": "x", "status": "booked", "participant": actors}
+    nobody = {"resourceType": "Appointment", "id": "y", "status": "booked", "participant": actors[:1]}
+    store = Store({"anna": bundle("a", booked, nobody), "ben": bundle("b")})
+    assert [item["id"] for item in store.search("Appointment", [("patient", "a")])] == ["x"]
+    assert store.search("Appointment", [("patient", "b")]) == []
+
+
 def found(client: TestClient, query: str) -> list[str]:
     """Return the ids that a search gives."""
     answer = client.get(query)
