@@ -119,7 +119,9 @@ def application(store: Store) -> Starlette:
         if request.method == "POST":
             pairs += await read_form(request, FORM_LIMIT)
         kind = request.path_params["kind"]
-        base = str(request.base_url).rstrip("/")
+        base = str(
+            request.url.replace(path=request.scope.get("root_path", ""), query="")
+        )  # with the path it is mounted at
         return json_response(_page(store.search(kind, pairs), kind, pairs, base), media_type=FHIR_JSON)
 
     routes = [

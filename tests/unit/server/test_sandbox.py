@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from fhir_cds.errors import InputError
@@ -38,6 +40,15 @@ def client() -> TestClient:
     )
     assert store.patients == {"anna": "a", "ben": "b"}
     return TestClient(application(store), base_url="http://localhost", raise_server_exceptions=False)
+
+
+def test_it_names_itself_by_the_path_it_is_mounted_at() -> None:
+    """Full URLs and next links stay below its base."""
+    inner = application(Store({"anna": bundle("a", observation(1), observation(2))}))
+    client = TestClient(Starlette(routes=[Mount("/sandbox/fhir", inner)]), base_url="http://localhost")
+    first = client.get("/sandbox/fhir/Observation?patient=a&_count=1").json()
+    assert first["entry"][0]["fullUrl"] == "http://localhost/sandbox/fhir/Observation/o1"
+    assert client.get(first["link"][0]["url"]).json()["entry"][0]["resource"]["id"] == "o2"
 
 
 def test_an_appointment_is_found_by_who_takes_part() -> None:
