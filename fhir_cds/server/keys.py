@@ -105,8 +105,9 @@ def parse(document: bytes) -> dict[str, Key]:
 async def download(url: str) -> bytes:
     """Return what an https address holds, up to the size limit, without following redirects.
 
-    Raises FhirServerError when it does not answer in time or with another status than 200.
+    Raises FhirServerError when it does not answer in time, with another status than 200, or with more than the limit.
     """
+    body = bytearray()
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     try:
         async with (
@@ -115,7 +116,10 @@ async def download(url: str) -> bytes:
         ):
             if answer.status != 200:
                 raise FhirServerError("the key address did not answer with 200", http_status=answer.status)
-            body = await answer.content.read(SIZE_LIMIT + 1)
+            async for piece in answer.content.iter_any():
+                body += piece
+                if len(body) > SIZE_LIMIT:
+                    raise FhirServerError("the key address answers with too much")
     except (aiohttp.ClientError, TimeoutError) as error:
         raise FhirServerError(f"the key address cannot be read: {type(error).__name__}") from None
-    return body
+    return bytes(body)
