@@ -1,4 +1,4 @@
-"""The usual prefetch: every key as it was asked for, with nothing in it that has to be brought into another form.
+"""The usual prefetch: every key as it was asked for, with no reference in it that has to be brought into another form.
 
 Most calls are so, and then a record needs no more than one look at each resource. `Usual` tells whether a call is, and
 if so gives the record that `gather` would give; whatever else it may be (another state of a key, absolute references,
@@ -40,14 +40,17 @@ class Usual:
             value = prefetch.get(key, _ABSENT)
             if value is None:
                 continue
-            resources = [value] if is_read else _listed(value)
-            if resources is None or not _take(resources, kind, subject, found):
+            listed = [value] if is_read else _listed(value)
+            if listed is None or not _take(listed, kind, subject, found):
                 return None
-            count += len(resources)
-        patient = found.get(subject)
-        if patient is None or len(found) != count or not self._rewriter.leaves(list(found.values())):
+            count += len(listed)
+        if subject not in found or len(found) != count:
             return None
-        return PatientRecord(subject, patient, tuple(found[name] for name in sorted(found)))
+        resources = self._rewriter.with_systems(list(found.values()))
+        if resources is None:
+            return None
+        named = dict(zip(found, resources, strict=True))
+        return PatientRecord(subject, named[subject], tuple(named[name] for name in sorted(named)))
 
 
 def _listed(value: Any) -> list[Any] | None:

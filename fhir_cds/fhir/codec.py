@@ -89,6 +89,11 @@ def encode(value: Any) -> bytes:
     return _ENCODER.encode(value)
 
 
+def decode_own_lines(text: bytes) -> list[Any]:
+    """Return the values in what `encode_lines` gave."""
+    return _DECODER.decode_lines(text)
+
+
 def encode_lines(values: Sequence[Any]) -> bytes:
     """Return the values as NDJSON: each as `encode` gives it, with a line feed after it."""
     return _ENCODER.encode_lines(values)

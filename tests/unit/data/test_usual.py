@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -126,15 +127,28 @@ async def test_the_short_way_takes_what_clients_send() -> None:
         {"subject": {"reference": "urn:uuid:1"}},
         {"encounter": {"reference": "https://x.example.org/Encounter/1"}},
         {"encounter": {"reference": "Encounter/1/_history/2"}},
-        {"code": {"coding": [{"system": "urn:oid:1.2", "code": "x"}]}},
         {"contained": []},
         deep(60),
     ],
 )
 def test_what_has_to_be_rewritten_is_not_usual(change: dict[str, Any]) -> None:
-    """References that are not local, aliases of code systems, contained resources and depth go the long way."""
+    """References that are not local, contained resources and depth go the long way."""
     sent = {**SENT, "conditions": searchset(condition(3) | change)}
     assert Usual(TEMPLATES, SYSTEMS).record(sent, "Patient/1") is None
+
+
+async def test_aliases_of_code_systems_are_usual() -> None:
+    """Codes under another name of their system come under the preferred one, decimals and all else as they were."""
+    coded = {"code": {"coding": [{"system": "urn:oid:1.2", "code": "x"}], "text": 'urn:oid:1.2 "system":"urn:oid:1.2"'}}
+    sent = {**SENT, "observations": searchset(OBSERVATION | coded | {"valueQuantity": {"value": Decimal("1.10")}})}
+    before = codec.encode(sent)
+    found = Usual(TEMPLATES, SYSTEMS).record(sent, "Patient/1")
+    assert found == await gather(TEMPLATES, CONTEXT, sent, systems=SYSTEMS)
+    assert found is not None
+    assert found.resources[2]["code"]["coding"][0]["system"] == "http://example.org/system"
+    assert found.resources[2]["code"]["text"] == coded["code"]["text"]
+    assert codec.encode(found.resources[2]).count(b"1.10") == 1
+    assert codec.encode(sent) == before
 
 
 def test_input_is_not_changed() -> None:

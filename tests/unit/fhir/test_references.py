@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from fhir_cds.errors import InputError
-from fhir_cds.fhir import bundle, ids, issues, reference
+from fhir_cds.fhir import bundle, codec, ids, issues, reference
 from fhir_cds.fhir.reference import Reference
 from fhir_cds.fhir.rewrite import MAX_DEPTH, Rewriter, rewrite
 
@@ -152,11 +153,19 @@ def test_rewriting_several_is_rewriting_each() -> None:
         {**plain, "subject": {"reference": "#p"}},
         {**plain, "code": {"coding": [{"system": system, "code": "c"}]}},
         {**plain, "code": {"text": '"reference":"urn:uuid:1"'}},
+        {**plain, "code": {"text": f'"system":"{system}"', "coding": [{"system": system}]}},
+        {**plain, 'x"system': system, "code": {"coding": [{"system": system}]}},
+        {**plain, "subject": {"reference": "urn:uuid:1\\"}, "value": Decimal("1.10")},
+        {**plain, "subject": {"reference": 'urn:uuid:"1"'}, "value": Decimal("1E+3")},
+        {**plain, "x": [{"reference": f"urn:uuid:{number}"} for number in range(20)]},
     ]
-    rewriter = Rewriter({"#p": "Patient/1"}, {system: "https://e.org/preferred"})
-    for case in cases:
-        listed = [plain, case, plain]
-        assert rewriter.apply_all(listed, ["a", "b", "c"]) == [rewriter.apply(item) for item in listed]
+    targets = {"#p": "Patient/1", 'urn:uuid:"1"': "Patient/1", "urn:uuid:1\\": "Patient/1", "urn:uuid:5": "Patient/5"}
+    odd = {**targets, "Patient/1": "Patient/7"}
+    for rewriter in (Rewriter(known, {system: 'https://e.org/"preferred"'}) for known in (targets, odd)):
+        for case in cases:
+            listed = [plain, case, plain]
+            each = [rewriter.apply(item) for item in listed]
+            assert codec.encode(rewriter.apply_all(listed, ["a", "b", "c"])) == codec.encode(each)
     assert rewriter.apply_all([plain], ["a"])[0] is plain
     assert rewriter.apply_all([], []) == []
     deep: Any = "x"
