@@ -18,8 +18,9 @@ def _bundle(request: Request, **members: Any) -> Response:
 
 
 async def _slow(request: Request) -> Response:
-    """Answer far too late."""
-    await asyncio.sleep(3)
+    """Answer nothing for as long as the caller waits."""
+    while not await request.is_disconnected():
+        await asyncio.sleep(0.02)
     return _bundle(request)
 
 
@@ -52,6 +53,7 @@ def _answer(status: int, body: bytes = b"", **headers: str) -> Callable[[Request
     return handler
 
 
+SLOW = "slow"
 EXPIRES = "token expires half-way"
 FAULTS: dict[str, Callable[[Request], Any]] = {
     "401": _answer(401),
@@ -61,12 +63,18 @@ FAULTS: dict[str, Callable[[Request], Any]] = {
     "garbage": _answer(200, b"<html>Planted</html>"),
     "truncated": _answer(200, b'{"resourceType": "Bun'),
     "not a bundle": _answer(200, b"[1]"),
-    "slow": _slow,
+    SLOW: _slow,
     "endless pages": _endless,
     "other patient": _other_patient,
     "redirect": _redirect,
     EXPIRES: _answer(401),
 }
+
+
+def patience(fault: str) -> dict[str, float]:
+    """Return the settings of a client of the server: it waits long, however slow this machine is, save where it waits
+    for an answer that never comes."""
+    return dict.fromkeys(("fhir_timeout_seconds", "budget_seconds"), 0.3 if fault == SLOW else 50)
 
 
 def _expiring(good: int) -> Callable[[Request], Any]:
