@@ -14,11 +14,11 @@ _SDC: Final = "http://hl7.org/fhir/uv/sdc/CodeSystem/temp"
 
 def tasks(
     missing: Sequence[str], forms: Mapping[str, str], facts: Facts, subject: str, now: str
-) -> Iterator[dict[str, Any]]:
-    """Yield a Task for each questionnaire that asks for missing facts; `forms` are the canonicals by fact."""
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield a Task for each questionnaire that asks for missing facts, with how many; `forms`: canonicals by fact."""
     for canonical in dict.fromkeys(forms[fact] for fact in missing if fact in forms):
         asked = [facts.text(fact) for fact in missing if forms.get(fact) == canonical]
-        yield {
+        task = {
             "resourceType": "Task",
             "status": "draft",
             "intent": "proposal",
@@ -33,3 +33,4 @@ def tasks(
                 }
             ],
         }
+        yield len(asked), task

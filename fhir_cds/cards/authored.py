@@ -13,8 +13,8 @@ from typing import Final, Literal
 from msgspec import ValidationError
 
 from fhir_cds.cards import markdown, words
-from fhir_cds.cards.evidence import Evidence, Relation, evidence
-from fhir_cds.cards.outgoing import Coding, Indicator, Link
+from fhir_cds.cards.evidence import Citation, Evidence, Relation, evidence
+from fhir_cds.cards.outgoing import Coding, Indicator, Link, Source
 from fhir_cds.errors import ContentError
 from fhir_cds.reasoning import plans
 from fhir_cds.reasoning.engine import Engine
@@ -52,7 +52,7 @@ class Recommendation:
     strength, then level. The rest is GFM: the title as a heading, the same of what is not decided yet, the statement
     (the text where it says more than the title, then grade, vote and citation), and all of it on one line. `differs`
     are its relations to recommendations that say something else, `opposite` the ids of those that it can differ from;
-    `cited` and `address` are the first text that it cites and the first address of one.
+    `cited` is the first publication that it cites.
     """
 
     plan: Json
@@ -71,8 +71,7 @@ class Recommendation:
     differs: tuple[Relation, ...]
     opposite: frozenset[str]
     links: tuple[Link, ...]
-    cited: str | None
-    address: str | None
+    cited: Citation | None
 
     @property
     def in_full(self) -> str:
@@ -108,12 +107,14 @@ class Strategy:
 class Authored:
     """What is known of the content: recommendations by identity of their actions, strategies by that of their plans.
 
-    `names` are the names of defines as they stand on a card.
+    `names` are the names of defines as they stand on a card, `sources` what cards speak for, by the identity of a
+    strategy's plan and the publication.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
     recommendations: Mapping[int, Recommendation] = field(default_factory=dict)
     strategies: Mapping[int, Strategy] = field(default_factory=dict)
+    sources: Mapping[tuple[int, Citation | None], Source] = field(default_factory=dict)
 
     @classmethod
     def of(cls, engine: Engine) -> Authored:
@@ -121,20 +122,22 @@ class Authored:
 
         The actions are those as authored, and as produced for a patient for whom nothing in them is changed.
         """
-        listed = tuple(engine.registry.by_type("PlanDefinition"))
         said: dict[int, Recommendation] = {}
         asked: dict[int, Strategy] = {}
-        for plan in listed:
+        cited: dict[Citation | None, None] = {None: None}
+        for plan in engine.registry.by_type("PlanDefinition"):
             try:
-                asked[id(plan)] = strategy(plan)
-                if asked[id(plan)].rule:
-                    for laid in engine.layout(plan).actions:
-                        said[id(laid.action)] = recommendation(plan, laid.action)
-                        said[id(laid.values)] = recommendation(plan, laid.values)
+                asked[id(plan)] = found = strategy(plan)
+                for laid in engine.layout(plan).actions if found.rule else ():
+                    for action in (laid.action, laid.values):
+                        said[id(action)] = one = recommendation(plan, action)
+                        source(found, one.cited)
+                        cited[one.cited] = None
             except ValidationError as error:
                 raise ContentError(f"no card can be made of this plan: {error}", where=plans.canonical(plan)) from None
         names = {node.define.name: markdown.escape(node.define.name) for node in engine.graph.listed}
-        return cls(MappingProxyType(names), MappingProxyType(said), MappingProxyType(asked))
+        sources = {(key, citation): source(found, citation) for key, found in asked.items() for citation in cited}
+        return cls(MappingProxyType(names), MappingProxyType(said), MappingProxyType(asked), MappingProxyType(sources))
 
     def recommendation(self, plan: Json, action: Json) -> Recommendation:
         """Return what the action of a recommendation says."""
@@ -143,6 +146,10 @@ class Authored:
     def strategy(self, plan: Json) -> Strategy:
         """Return what the plan of a decision says."""
         return self.strategies.get(id(plan)) or strategy(plan)
+
+    def source(self, of: Strategy, cited: Citation | None) -> Source:
+        """Return what a card on a strategy speaks for: the publication, else who made the plan."""
+        return self.sources.get((id(of.plan), cited)) or source(of, cited)
 
 
 def recommendation(plan: Json, action: Json) -> Recommendation:
@@ -153,7 +160,6 @@ def recommendation(plan: Json, action: Json) -> Recommendation:
     indicator = INDICATORS.get(str(action.get("priority", "routine")), "info")
     more = text and text != title
     differs = tuple(relation for relation in found.relations if relation.code in _DIFFERENT)
-    links = tuple(Link.of(label=one.text, url=one.url, type="absolute") for one in found.citations if one.url)
     return Recommendation(
         plan=plan,
         url=plan.get("url"),
@@ -170,9 +176,8 @@ def recommendation(plan: Json, action: Json) -> Recommendation:
         figures=tuple(map(markdown.escape, found.figures)),
         differs=differs,
         opposite=frozenset(end for relation in differs for end in _opposite(found.source, relation)),
-        links=links,
-        cited=found.citations[0].text if found.citations else None,
-        address=links[0].url if links else None,
+        links=tuple(Link.of(label=one.text, url=one.url, type="absolute") for one in found.citations if one.url),
+        cited=found.citations[0] if found.citations else None,
     )
 
 
@@ -198,6 +203,13 @@ def strategy(plan: Json) -> Strategy:
         topic=_topic(plan, title),
         selection=SELECTION.get(str(behaviour), "any"),
     )
+
+
+def source(of: Strategy, cited: Citation | None) -> Source:
+    """Return what a card on a strategy speaks for; raises ValidationError for a publication that no card can name."""
+    if cited is None:
+        return Source.of(label=of.publisher or of.title, topic=of.topic)
+    return Source.of(label=cited.text, url=cited.url, topic=of.topic)
 
 
 def _question(plan: Json) -> str | None:

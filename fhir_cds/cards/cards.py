@@ -1,67 +1,48 @@
 """Cards from applied plans: few, ordered, each valid by construction.
 
 One card per decision with the recommendations that bear on it; at most `LIMIT`, what is beyond shares the last one.
-Unknown answers say what is missing and what is met so far, failed ones say so: neither ever becomes silence.
+Unknown answers say what is missing and what is met so far, failed ones say so: neither ever becomes silence. Each order
+is offered once a call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
-from fhir_cds.cards import asking, detail, markdown, meeting, suggestions, words
-from fhir_cds.cards.authored import SELECTION, Authored, Recommendation, SelectionBehavior
-from fhir_cds.cards.decisions import Decision, Difference, Item, parts
-from fhir_cds.cards.facts import Facts, coded_text
-from fhir_cds.cards.outgoing import SUMMARY_LIMIT, Card, Link, OverrideReason, Source, Suggestion
+from fhir_cds.cards import choices, detail, markdown, meeting, once, suggestions, words
+from fhir_cds.cards.decisions import Decision, parts
+from fhir_cds.cards.facts import Facts
+from fhir_cds.cards.once import Share
+from fhir_cds.cards.outgoing import SUMMARY_LIMIT, Card, Link, Source, Suggestion
+from fhir_cds.cards.projection import Projection
 from fhir_cds.cards.visits import pressing, window
 from fhir_cds.fhir import ids
-from fhir_cds.reasoning.outcome import Applied, Json
+from fhir_cds.reasoning.outcome import Applied
 
 LIMIT: Final = 6
 """The most cards of one call: with the card of the follow-up service, called beside it, a patient gets seven."""
 
-
-@dataclass(frozen=True, slots=True)
-class Projection:
-    """What the cards need besides the applied plans.
-
-    `seed` makes the uuids unique to a call (its hookInstance); `gaps` are names of data that could not be read;
-    `careplans` are the dated plans (with contained orders) of the schedules; `left_out` are urls of plans without card.
-    `authored` is what is known of the content, `forms` the canonicals of the questionnaires that ask for facts, by
-    fact; `subject` and `now` are whom and when the call is about.
-    `trial`: the client knows the trial-use members of the 3.0 ballot (`actionSelectionBehavior`).
-    Where `about` names resources (`Type/id`), only decisions that rest on one of them, or that failed, get a card.
-    """
-
-    facts: Facts = field(default_factory=Facts)
-    seed: str = ""
-    gaps: tuple[str, ...] = ()
-    override_reasons: tuple[OverrideReason, ...] = ()
-    careplans: tuple[Json, ...] = ()
-    left_out: frozenset[str] = frozenset()
-    about: frozenset[str] = frozenset()
-    app_url: str | None = None
-    authored: Authored = field(default_factory=Authored)
-    forms: Mapping[str, str] = field(default_factory=dict)
-    subject: str = ""
-    now: str = ""
-    trial: bool = False
+Group = tuple[Decision, ...]
+"""The decisions of one card."""
 
 
 def cards_from(chosen: Sequence[Decision], projection: Projection) -> tuple[Card, ...]:
     """Return the cards of the decisions that are chosen for a call (see `chosen`)."""
-    head, rest = _split(chosen)
-    cards = [_card(decision, projection) for decision in head]
-    if rest:
-        cards.append(_rest(rest, projection))
-    return tuple(cards)
+    groups = _groups(chosen)
+    summaries = [_summary(group) for group in groups]
+    shares = once.share([choices.offer(group, projection) for group in groups])
+    return tuple(
+        _card(group, summary, share, _elsewhere(share, summaries), projection)
+        for group, summary, share in zip(groups, summaries, shares, strict=True)
+    )
 
 
-def _split(found: Sequence[Decision]) -> tuple[Sequence[Decision], Sequence[Decision]]:
-    """Return the decisions with a card of their own, and those that share the last one."""
-    return (found, ()) if len(found) <= LIMIT else (found[: LIMIT - 1], found[LIMIT - 1 :])
+def _groups(chosen: Sequence[Decision]) -> list[Group]:
+    """Return the decisions by card: one each, those beyond the limit share the last one."""
+    if len(chosen) <= LIMIT:
+        return [(decision,) for decision in chosen]
+    return [*((decision,) for decision in chosen[: LIMIT - 1]), tuple(chosen[LIMIT - 1 :])]
 
 
 def chosen(applied: Sequence[Applied], projection: Projection) -> tuple[Decision, ...]:
@@ -77,51 +58,45 @@ def chosen(applied: Sequence[Applied], projection: Projection) -> tuple[Decision
     return meeting.with_differences(tuple(concerned))
 
 
-def _card(decision: Decision, projection: Projection) -> Card:
-    """Return the card of one decision."""
-    choices = _suggestions(decision, projection)
-    summary = _summary(decision)
-    uuid = ids.stable_uuid("card", projection.seed, decision.strategy.key)
+def _card(group: Group, summary: str, share: Share, elsewhere: Collection[str], projection: Projection) -> Card:
+    """Return the card of one decision, or of several that share it."""
+    uuid = ids.stable_uuid("card", projection.seed, *[decision.strategy.key for decision in group])
+    source = _source(group[0], projection)
+    offered = _suggestions(share)
     return Card.of(
         uuid=uuid,
-        summary=markdown.fit(summary, SUMMARY_LIMIT),
-        detail=detail.detail(decision, projection.facts, projection.gaps, summary),
-        indicator=decision.indicator,
-        source=_source(decision),
-        suggestions=tuple(choices) or None,
-        selectionBehavior=_selection(decision, projection) if choices else None,
-        overrideReasons=projection.override_reasons or None if decision.applicable else None,
-        links=_links((decision,), projection, uuid) or None,
+        summary=summary,
+        detail="\n\n".join([*_bodies(group, projection.facts), *detail.closing(elsewhere, projection.gaps)]),
+        indicator=group[0].indicator,
+        source=source,
+        suggestions=offered or None,
+        selectionBehavior=share.selection if offered else None,
+        overrideReasons=projection.override_reasons or None if any(one.applicable for one in group) else None,
+        links=_links(group, source, projection, uuid) or None,
     )
 
 
-def _rest(found: Sequence[Decision], projection: Projection) -> Card:
-    """Return the one card that holds what is beyond the limit, so that nothing is lost."""
-    first = found[0]
-    choices = suggestions.each_once(choice for decision in found for choice in _suggestions(decision, projection))
-    uuid = ids.stable_uuid("card", projection.seed, *(decision.strategy.key for decision in found))
-    return Card.of(
-        uuid=uuid,
-        summary=markdown.fit(words.MORE_SUMMARY.format(count=len(found)), SUMMARY_LIMIT),
-        detail="\n\n".join(_titled(decision, projection) for decision in found),
-        indicator=first.indicator,
-        source=_source(first),
-        suggestions=tuple(choices) or None,
-        selectionBehavior="any" if choices else None,
-        overrideReasons=projection.override_reasons or None if any(one.applicable for one in found) else None,
-        links=_links(found, projection, uuid) or None,
-    )
+def _summary(group: Group) -> str:
+    """Return what a card says in one sentence."""
+    text = _said(group[0]) if len(group) == 1 else words.MORE_SUMMARY.format(count=len(group))
+    return markdown.fit(text, SUMMARY_LIMIT)
 
 
-def _titled(decision: Decision, projection: Projection) -> str:
-    """Return a decision's body under its summary, for the card that several share."""
-    summary = _summary(decision)
-    body = detail.detail(decision, projection.facts, projection.gaps, summary)
-    return markdown.section(markdown.escape(summary), body)
+def _bodies(group: Group, facts: Facts) -> Iterator[str]:
+    """Yield what the card says of each decision, under its title where several share the card."""
+    above: set[str] = set()
+    for decision in group:
+        said = _said(decision, alone=len(group) == 1)
+        body = detail.detail(decision, facts, said, above)
+        yield body if len(group) == 1 else markdown.section(markdown.escape(said), body)
 
 
-def _summary(decision: Decision) -> str:
-    """Return what the card says in one sentence."""
+def _said(decision: Decision, *, alone: bool = True) -> str:
+    """Return what a decision says in one sentence.
+
+    Over the body of one that does not stand alone on its card the first recommendation is named without the number of
+    others, which follow.
+    """
     applicable = decision.applicable
     if applicable:
         due = pressing((part, visit) for part in decision.parts if part.applicable for visit in part.visits)
@@ -134,7 +109,8 @@ def _summary(decision: Decision) -> str:
             )
         text = applicable[0].said.title
         more = len(applicable) - 1
-        return words.OTHERS.format(text=text, count=more) if more else text
+        follow = not alone and bool(decision.parts[0].applicable)
+        return words.OTHERS.format(text=text, count=more) if more and not follow else text
     title = decision.strategy.title
     if decision.broken:
         return words.FAILED_SUMMARY.format(subject=title)
@@ -145,110 +121,46 @@ def _summary(decision: Decision) -> str:
     return words.OPEN_SUMMARY.format(subject=title)
 
 
-def _suggestions(decision: Decision, projection: Projection) -> list[Suggestion]:
-    """Return what can be accepted: the care plans of the schedules, and the orders of the other recommendations.
-
-    Where several guidelines date the follow-up, the leading one's care plan is the recommended one.
-    """
-    chosen: list[Suggestion] = []
-    covered: set[str] = set()
-    for part in decision.parts:
-        seed = f"{projection.seed}|{part.strategy.key}"
-        for plan in projection.careplans:
-            followed = _instantiated(plan)
-            owners = [item.said for item in part.applicable if item.said.url in followed]
-            if owners:
-                label = words.ACCEPT_SCHEDULE.format(text=owners[0].title)
-                noted = _noted(plan, owners[0], decision.differences)
-                chosen.append(suggestions.suggestion(seed, label, [noted], recommended=not covered))
-                covered |= {str(said.url) for said in owners}
-        for item in part.applicable:
-            created = list(suggestions.resources(item.action)) if item.said.url not in covered else []
-            if created:
-                chosen += _orders(item, created, seed, trial=projection.trial)
-    return suggestions.each_once(chosen) or _asks(decision, projection)
+def _elsewhere(share: Share, summaries: Sequence[str]) -> Collection[str]:
+    """Return the lines that say on which card an order is offered."""
+    lines = [words.ON_CARD.format(order=text, summary=summaries[card]) for text, card in share.elsewhere]
+    return dict.fromkeys(map(markdown.escape, lines))
 
 
-def _asks(decision: Decision, projection: Projection) -> list[Suggestion]:
-    """Return the tasks to answer what is missing, where there is nothing else to accept."""
-    if not decision.unknown:
-        return []
-    missing = [fact for fact, _ in detail.missing(decision.unknown)]
-    seed = f"{projection.seed}|{decision.strategy.key}"
-    made = asking.tasks(missing, projection.forms, projection.facts, projection.subject, projection.now)
-    return [suggestions.suggestion(seed, words.ASK.format(count=len(missing)), [task]) for task in made]
+def _suggestions(share: Share) -> tuple[Suggestion, ...]:
+    """Return what the card offers; where at most one can be accepted, only the first recommended one stays so."""
+    found: list[Suggestion] = []
+    taken = False
+    for choice in share.choices:
+        recommended = choice.recommended and not taken
+        found.append(suggestions.suggestion(choice, recommended))
+        taken = taken or (share.selection == "at-most-one" and recommended is True)
+    return tuple(found)
 
 
-def _selection(decision: Decision, projection: Projection) -> SelectionBehavior:
-    """Return how many suggestions may be accepted: one where several guidelines date the same follow-up."""
-    owned = {item.said.url for item in decision.applicable}
-    dated = [plan for plan in projection.careplans if owned & _instantiated(plan)]
-    return "at-most-one" if len(dated) > 1 else decision.strategy.selection
+def _links(group: Group, source: Source, projection: Projection, uuid: str) -> tuple[Link, ...]:
+    """Return the publications behind the recommendations that are not the card's source, each once, then the SMART app.
 
-
-def _instantiated(careplan: Json) -> set[str]:
-    """Return the urls of the definitions that a care plan follows."""
-    return {str(url).partition("|")[0] for url in careplan.get("instantiatesCanonical", ())}
-
-
-def _noted(careplan: Json, owner: Recommendation, differences: Sequence[Difference]) -> Json:
-    """Return the care plan with a note of which recommendation it follows where another one differs, and why."""
-    notes = []
-    for difference in differences:
-        others = [side.said.evidence.name for side in difference.sides if side.said.plan is not owner.plan]
-        if len(others) < len(difference.sides):
-            text = words.FOLLOWS.format(own=owner.evidence.name, others="; ".join(others), text=difference.said)
-            notes.append({"text": text})
-    return {**careplan, "note": [*careplan.get("note", ()), *notes]} if notes else careplan
-
-
-def _orders(item: Item, created: Sequence[Json], seed: str, *, trial: bool = False) -> list[Suggestion]:
-    """Return the orders of a recommendation: one suggestion, or one for each where they are alternatives.
-
-    A client of the 3.0 ballot gets alternatives as the actions of one suggestion, with how many of them may be chosen.
-    """
-    behaviour = str(item.action.values.get("selectionBehavior", "all"))
-    selection = None if behaviour in suggestions.JOINED else SELECTION.get(behaviour)
-    if selection is not None and trial and len(created) > 1:
-        return [suggestions.suggestion(seed, _ordered(created, item), created, selection=selection)]
-    if selection is not None:
-        return [
-            suggestions.suggestion(f"{seed}|{number}", _ordered([resource], item), [resource])
-            for number, resource in enumerate(created, start=1)
-        ]
-    return [suggestions.suggestion(seed, _ordered(created, item), created)]
-
-
-def _ordered(created: Sequence[Json], item: Item) -> str:
-    """Return what is ordered, for a suggestion's label; the recommendation's title where the orders have no text."""
-    return "; ".join(dict.fromkeys(filter(None, map(coded_text, created)))) or item.said.title
-
-
-def _links(decisions: Sequence[Decision], projection: Projection, uuid: str) -> tuple[Link, ...]:
-    """Return the publications behind the recommendations, each once, then the link to the SMART app where there is one.
-
-    The app's context is the card's uuid, an opaque id.
+    A client shows the source's address as a link already. The app's context is the card's uuid, an opaque id.
     """
     found: dict[str, Link] = {}
-    for part in (part for decision in decisions for part in decision.parts):
+    for part in (part for decision in group for part in decision.parts):
         for item in (*part.applicable, *part.unknown, *part.open_questions):
             for link in item.said.links:
-                found[link.url] = link
+                if link.url != source.url or link.label != source.label:
+                    found[link.url] = link
     if projection.app_url is None:
         return tuple(found.values())
     return (*found.values(), Link.of(label=words.APP_LINK, url=projection.app_url, type="smart", appContext=uuid))
 
 
-def _source(decision: Decision) -> Source:
-    """Return the guideline the card speaks for, with its topic."""
-    strategy = decision.strategy
-    cited: str | None = None
-    address: str | None = None
+def _source(decision: Decision, projection: Projection) -> Source:
+    """Return the publication the card speaks for, that of its first recommendation, with the card's topic."""
     for part in decision.parts:
         for item in (*part.applicable, *part.unknown, *part.failed, *part.open_questions):
-            cited = cited or item.said.cited
-            address = address or item.said.address
-    return Source.of(label=cited or strategy.publisher or strategy.title, url=address, topic=strategy.topic)
+            if item.said.cited is not None:
+                return projection.authored.source(decision.strategy, item.said.cited)
+    return projection.authored.source(decision.strategy, None)
 
 
 def recommendations_of(cards: Sequence[Card], chosen: Sequence[Decision]) -> dict[str, tuple[str, ...]]:
@@ -256,9 +168,7 @@ def recommendations_of(cards: Sequence[Card], chosen: Sequence[Decision]) -> dic
 
     `cards` are those of the decisions that were chosen (`cards_from`).
     """
-    head, rest = _split(chosen)
-    groups = [*((decision,) for decision in head), *([tuple(rest)] if rest else ())]
-    return {card.uuid: _numbers(group) for card, group in zip(cards, groups, strict=True)}
+    return {card.uuid: _numbers(group) for card, group in zip(cards, _groups(chosen), strict=True)}
 
 
 def _numbers(found: Iterable[Decision]) -> tuple[str, ...]:

@@ -14,9 +14,12 @@ from fhir_cds.reasoning.outcome import Json, Visit
 _VISITS_SHOWN: Final = 8
 
 
-def detail(decision: Decision, facts: Facts, gaps: Sequence[str], summary: str) -> str:
-    """Return the body of the card: the leading guideline, where guidelines differ, then those that joined it."""
-    above: set[str] = set()
+def detail(decision: Decision, facts: Facts, summary: str, above: set[str]) -> str:
+    """Return what a card says of a decision: the leading guideline, where guidelines differ, then those that joined it.
+
+    `summary` is what is said already. A fact stands once on a card: those in `above` are left out, and what is shown
+    here is added to them.
+    """
     lead, *joined = decision.parts
     sections = _part(lead, facts, summary, above)
     if decision.differences:
@@ -25,17 +28,19 @@ def detail(decision: Decision, facts: Facts, gaps: Sequence[str], summary: str) 
         said = _part(part, facts, summary, above)
         if said:
             sections.append(markdown.section(part.strategy.heading, "\n\n".join(said)))
-    if gaps:
-        _listed(sections, words.INCOMPLETE, [markdown.escape(gap) for gap in gaps])
     return "\n\n".join(sections)
 
 
-def _part(part: Part, facts: Facts, summary: str, above: set[str]) -> list[str]:
-    """Return the sections of one guideline: what applies, the schedule, why, what is missing, is open, failed.
+def closing(elsewhere: Collection[str], gaps: Sequence[str]) -> list[str]:
+    """Return the last sections of a card: orders that another card offers (lines), and data that could not be read."""
+    sections: list[str] = []
+    _listed(sections, words.ELSEWHERE, elsewhere)
+    _listed(sections, words.INCOMPLETE, [markdown.escape(gap) for gap in gaps])
+    return sections
 
-    A fact stands once on a card: those in `above` are left out, and what is shown here is added to them.
-    """
-    why = words.WHY_TOO if above else words.WHY
+
+def _part(part: Part, facts: Facts, summary: str, above: set[str]) -> list[str]:
+    """Return the sections of one guideline: what applies, the schedule, why, what is missing, is open, failed."""
     applicable, unknown = part.applicable, part.unknown
     sections = [
         item.said.statement if item.said.title == summary else f"{item.said.heading}\n\n{item.said.statement}"
@@ -43,7 +48,7 @@ def _part(part: Part, facts: Facts, summary: str, above: set[str]) -> list[str]:
     ]
     if part.visits:
         sections.append(markdown.section(words.SCHEDULE, _schedule(part.visits)))
-    _listed(sections, why, _grounds(facts, applicable, above))
+    _grounds(sections, (words.WHY, words.WHY_TOO), facts.lines([item.outcome.facts for item in applicable]), above)
     if unknown:
         rows = _missing_rows(unknown, facts)
         if rows:
@@ -51,7 +56,7 @@ def _part(part: Part, facts: Facts, summary: str, above: set[str]) -> list[str]:
             sections.append(markdown.section(words.MISSING, table))
         if not applicable:
             sections += [f"{item.said.undecided}\n\n{item.said.statement}" for item in unknown]
-            _listed(sections, words.MET, _grounds(facts, unknown, above))
+            _grounds(sections, (words.MET, words.MET_TOO), facts.lines([item.outcome.facts for item in unknown]), above)
     if part.open_questions:
         _listed(sections, words.OPEN, [item.said.line for item in part.open_questions])
     if part.background:
@@ -84,13 +89,15 @@ def _differences(decision: Decision) -> str:
     return f"{points}\n\n{markdown.bullets(lines)}"
 
 
-def _grounds(facts: Facts, items: Iterable[Item], above: set[str]) -> list[str]:
-    """Return the facts behind recommendations, each on as few lines as the reader's window allows."""
-    lines = facts.lines([item.outcome.facts for item in items])
-    if above:
-        lines = [line for line in lines if line not in above]
-    above.update(lines)
-    return lines
+def _grounds(sections: list[str], titles: tuple[str, str], lines: Sequence[str], above: set[str]) -> None:
+    """Add the facts behind recommendations that do not stand above; where some or all of them do, that is said."""
+    fresh = [line for line in lines if line not in above] if above else lines
+    above.update(fresh)
+    title, besides = titles
+    if fresh:
+        _listed(sections, title if len(fresh) == len(lines) else besides, fresh)
+    elif lines:
+        sections.append(markdown.section(title, words.ABOVE))
 
 
 def missing(unknown: Iterable[Item]) -> list[tuple[str, list[str]]]:

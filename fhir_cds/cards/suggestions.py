@@ -7,70 +7,41 @@ resource that others should act on).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
 from fhir_cds.cards import facts, words
-from fhir_cds.cards.authored import SelectionBehavior
+from fhir_cds.cards.choices import Choice
 from fhir_cds.cards.outgoing import Suggestion
 from fhir_cds.fhir import ids
-from fhir_cds.reasoning.outcome import AppliedAction, Json
+from fhir_cds.reasoning.outcome import Json
 
-JOINED: Final = frozenset({"all", "all-or-none"})
-_NOT_WHAT_IS_ORDERED: Final[Json] = MappingProxyType({"id": None, "priority": None})
 _ORDER: Final = ("ServiceRequest", "MedicationRequest", "Task", "Appointment", "Goal", "RequestGroup", "CarePlan")
 _RANKS: Final[Mapping[str, int]] = MappingProxyType({name: rank for rank, name in enumerate(_ORDER)})
 
 
-def resources(action: AppliedAction) -> Iterator[Json]:
-    """Yield the requests realised by an action and the applicable ones below it."""
-    if action.resource is not None:
-        yield action.resource
-    for child in action.children:
-        if child.outcome.verdict == "applicable":
-            yield from resources(child)
+def suggestion(choice: Choice, recommended: bool | None) -> Suggestion:
+    """Return a choice as a suggestion, one transaction; its uuid follows from the choice's seed and label.
 
-
-def suggestion(
-    seed: str,
-    label: str,
-    created: Sequence[Json],
-    *,
-    recommended: bool | None = None,
-    selection: SelectionBehavior | None = None,
-) -> Suggestion:
-    """Return one suggestion that creates the resources as one transaction; its uuid follows from `seed` and label.
-
-    With `selection` (3.0 ballot) the actions are alternatives.
+    For a client of the 3.0 ballot the actions can be alternatives.
     """
+    label = choice.named(choice.created)
     return Suggestion.of(
         label=label,
-        uuid=ids.stable_uuid("suggestion", seed, label, *[str(item.get("id", "")) for item in created]),
+        uuid=ids.stable_uuid("suggestion", choice.seed, label, *[str(item.get("id", "")) for item in choice.created]),
         isRecommended=recommended,
-        actionSelectionBehavior=selection,
+        actionSelectionBehavior=choice.selection if len(choice.created) > 1 else None,
         actions=[
             {"type": "create", "description": _description(resource), "resource": resource}
-            for resource in transaction(created, seed)
+            for resource in transaction([_noted(one, choice.notes) for one in choice.created], choice.seed)
         ],
     )
 
 
-def each_once(offered: Iterable[Suggestion]) -> list[Suggestion]:
-    """Return the suggestions without those that order again what an earlier one orders (ids and priority apart)."""
-    kept: list[Suggestion] = []
-    for choice in offered:
-        if not any(_same(choice, other) for other in kept):
-            kept.append(choice)
-    return kept
-
-
-def _same(one: Suggestion, other: Suggestion) -> bool:
-    """Say whether two suggestions order the same, in the same order."""
-    first, second = ([action.resource or {} for action in each.actions or ()] for each in (one, other))
-    return [item.get("code") for item in first] == [item.get("code") for item in second] and (
-        [{**item, **_NOT_WHAT_IS_ORDERED} for item in first] == [{**item, **_NOT_WHAT_IS_ORDERED} for item in second]
-    )
+def _noted(resource: Json, notes: Sequence[Json]) -> Json:
+    """Return a resource with more notes."""
+    return {**resource, "note": [*resource.get("note", ()), *notes]} if notes else resource
 
 
 def transaction(created: Sequence[Json], seed: str) -> list[dict[str, Any]]:
@@ -116,9 +87,20 @@ def _relink(value: Any, names: Mapping[str, str]) -> Any:
 
 
 def _description(resource: Json) -> str:
-    """Return what creating a resource means, in words."""
-    text = resource.get("title") or facts.coded_text(resource) or resource.get("description") or _nested(resource)
-    return words.CREATE.format(kind=resource["resourceType"], text=text) if text else str(resource["resourceType"])
+    """Return what creating a resource means, in words: what it is or asks for, and its dates where it has any."""
+    said = resource.get("description")
+    text = resource.get("title") or (said if isinstance(said, str) else "") or facts.coded_text(resource)
+    parts = filter(None, (text or _nested(resource), _when(resource)))
+    return words.CREATE.format(kind=resource["resourceType"], text=", ".join(parts)).removesuffix(": ")
+
+
+def _when(resource: Json) -> str:
+    """Return the day, or the first and last day, on which what is ordered should take place, "" where that is open."""
+    period = resource.get("occurrencePeriod") or {}
+    start, end = (str(period.get(name, ""))[:10] for name in ("start", "end"))
+    if start and end:
+        return words.RANGE.format(start, end)
+    return words.FROM.format(start) if start else str(resource.get("occurrenceDateTime", ""))[:10]
 
 
 def _nested(resource: Json) -> str:

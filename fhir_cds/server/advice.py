@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fhir_cds.cards import contexts
-from fhir_cds.cards.cards import Projection, cards_from, chosen, recommendations_of
+from fhir_cds.cards.cards import cards_from, chosen, recommendations_of
 from fhir_cds.cards.discovery import Offer
 from fhir_cds.cards.facts import Facts
 from fhir_cds.cards.outgoing import Card, Response
+from fhir_cds.cards.projection import Projection
 from fhir_cds.data.record import PatientRecord, assemble, normalised
 from fhir_cds.fhir import reference
 from fhir_cds.followup.careplan import proposal

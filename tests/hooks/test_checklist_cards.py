@@ -211,11 +211,17 @@ def test_c16_override_reasons(client: TestClient, all_cards: list[dict[str, Any]
 
 
 def test_c17_links(all_cards: list[dict[str, Any]]) -> None:
-    """Links are absolute URLs with label and type; appContext goes with smart links only."""
-    links = [link for card in all_cards for link in card.get("links", ())]
-    assert links
-    assert all(link["label"] and urlsplit(link["url"]).netloc for link in links)
-    assert all(link["type"] == "absolute" and "appContext" not in link for link in links)
+    """Links are absolute URLs with label and type, none says what the source says, which is a link already; the text
+    links each recommendation to its publication."""
+    for card in all_cards:
+        source = (card["source"]["label"], card["source"].get("url"))
+        for link in card.get("links", ()):
+            assert link["type"] == "absolute"
+            assert "appContext" not in link
+            assert link["label"]
+            assert urlsplit(link["url"]).netloc
+            assert (link["label"], link["url"]) != source
+        assert card["source"].get("url") is None or f"]({card['source']['url']})" in card["detail"]
 
 
 def test_c17_smart_link(make_client: Callable[..., TestClient]) -> None:
@@ -261,3 +267,37 @@ def test_no_consensus_is_never_suggested(client: TestClient) -> None:
             open_part = card["detail"].partition("**Open questions")[2].partition("\n\n**")[0]
             for label in (item["label"] for item in card.get("suggestions", ())):
                 assert label not in open_part
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_order_is_offered_once_a_call(client: TestClient, service: str) -> None:
+    """No answer offers an order twice; a card whose order another card offers names that one."""
+    named = 0
+    for path in sorted(ehr.PATIENTS.glob("*.json")):
+        found = ehr.cards(client, service, ehr.request(client, path.stem, service))
+        orders = [
+            ehr.codec.canonical({**action["resource"], "id": None, "priority": None})
+            for item in suggestions(found)
+            for action in item["actions"]
+        ]
+        assert len(orders) == len(set(orders)), path.stem
+        for card in found:
+            for line in card["detail"].partition("**Offered on another card**\n\n")[2].partition("\n\n")[0].split("\n"):
+                if line:
+                    label, _, other = line.removeprefix("- ").partition(": on the card “")
+                    (on,) = [one for one in found if one["summary"] == other.removesuffix("”")]
+                    assert any(label in item["label"] for item in on["suggestions"])
+                    named += 1
+    assert named or service != SERVICE
+
+
+def test_a_line_stands_once_among_further_topics(client: TestClient) -> None:
+    """The card that several topics share holds no fact, gap or title twice."""
+    shared = 0
+    for path in sorted(ehr.PATIENTS.glob("*.json")):
+        for card in ehr.cards(client, SERVICE, ehr.request(client, path.stem, SERVICE)):
+            if card["summary"].endswith("further topics"):
+                lines = [line for line in card["detail"].split("\n") if line.startswith("- ")]
+                assert len(lines) == len(set(lines)), path.stem
+                shared += 1
+    assert shared

@@ -1,5 +1,6 @@
 """Requests as clients of CDS Hooks 1.0, 2.0 and the 3.0 ballot send them; answers that all of them can read."""
 
+from collections.abc import Callable
 from typing import Any
 
 import ehr
@@ -67,8 +68,9 @@ def test_states_of_prefetch_that_came_later(client: TestClient) -> None:
     assert all("encounters" in card["detail"] for card in ehr.cards(client, SERVICE, call | {"prefetch": left_out}))
 
 
-def test_answers_hold_members_of_two_only(client: TestClient) -> None:
+def test_answers_hold_members_of_two_only(make_client: Callable[..., TestClient]) -> None:
     """No member of an answer is newer than 2.0, so that clients of 2.0, 2.0.1 and 3.0 can read it."""
+    client = make_client(smart_app_url="https://app.example.org/launch")
     checked: set[str] = set()
 
     def check(kind: str, item: dict[str, Any]) -> None:

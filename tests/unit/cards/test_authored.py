@@ -8,8 +8,9 @@ import pytest
 from msgspec.structs import replace
 
 from fhir_cds.cards.authored import Authored
-from fhir_cds.cards.cards import Projection, cards_from, chosen
+from fhir_cds.cards.cards import cards_from, chosen
 from fhir_cds.cards.outgoing import Card
+from fhir_cds.cards.projection import Projection
 from fhir_cds.errors import ContentError
 from fhir_cds.knowledge.registry import Registry
 from fhir_cds.reasoning.engine import Engine

@@ -1,6 +1,7 @@
 """Applied plans become few, ordered cards; failure and doubt are visible, and nobody else gets a card."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 from datetime import date
@@ -11,9 +12,10 @@ import jsonschema
 import pytest
 from msgspec.structs import replace as changed
 
-from fhir_cds.cards.cards import LIMIT, Projection, cards_from, chosen, recommendations_of
+from fhir_cds.cards.cards import LIMIT, cards_from, chosen, recommendations_of
 from fhir_cds.cards.facts import Facts
 from fhir_cds.cards.outgoing import Card, OverrideReason, Response
+from fhir_cds.cards.projection import Projection
 from fhir_cds.fhir import codec
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Outcome, Stated, Verdict, Visit
 
@@ -71,8 +73,7 @@ def test_one_card_per_strategy() -> None:
     assert made[0].summary == "Do 1.1 (+1 more)"
     assert made[0].source.label == "Guide 2025"
     assert made[0].source.topic is not None
-    assert made[0].links is not None
-    assert [link.url for link in made[0].links] == ["https://doi.org/10.1/x"]
+    assert made[0].source.url == "https://doi.org/10.1/x"
 
 
 def test_why_shows_value_date_and_resource() -> None:
@@ -186,6 +187,28 @@ def test_orders_become_a_suggestion() -> None:
 
 
 @pytest.mark.parametrize(
+    ("resource", "said"),
+    [
+        (
+            ORDER | {"occurrencePeriod": {"start": "2026-02-01", "end": "2026-03-01T10:00:00Z"}},
+            "CT, 2026-02-01 to 2026-03-01",
+        ),
+        (ORDER | {"occurrencePeriod": {"start": "2026-02-01"}}, "CT, from 2026-02-01"),
+        (ORDER | {"occurrenceDateTime": "2026-02-01T10:00:00Z"}, "CT, 2026-02-01"),
+        ({"resourceType": "Task", "id": "t", "code": {"coding": [{"code": "x"}]}, "description": "Ask"}, "Ask"),
+        ({"resourceType": "Goal", "id": "g", "description": {"text": "No pain"}}, ""),
+        ({"resourceType": "RequestGroup", "id": "r", "action": [{}, {"title": "First"}]}, "First"),
+    ],
+)
+def test_c11_an_action_says_what_and_when(resource: dict[str, Any], said: str) -> None:
+    """An action says what it creates, in words before codes, and when that should be done where it has a date."""
+    made = cards(b.group(b.strategy(), b.leaf(b.rule("1"), b.YES, resource=resource)))
+    assert made[0].suggestions is not None
+    (action,) = made[0].suggestions[0].actions or ()
+    assert action.description == f"Create {resource['resourceType']}" + (f": {said}" if said else "")
+
+
+@pytest.mark.parametrize(
     ("priority", "indicator"),
     [("routine", "info"), ("urgent", "warning"), ("asap", "warning"), ("stat", "critical")],
 )
@@ -225,13 +248,6 @@ def test_one_order_is_offered_once_on_a_card() -> None:
     assert offered == [{**ORDER, "id": "again", "priority": "urgent"}, other]
 
 
-def test_one_order_is_offered_once_beyond_the_limit() -> None:
-    """The card that several questions share offers the same order once."""
-    applied = [b.group(b.strategy(f"s{n}"), b.leaf(b.rule(str(n)), b.YES, resource=ORDER)) for n in range(LIMIT + 2)]
-    made = cards(*applied)
-    assert [len(card.suggestions or ()) for card in made] == [1] * LIMIT
-
-
 def test_at_most_the_limit_and_nothing_lost() -> None:
     """Beyond the limit the last card holds the rest."""
     applied = [
@@ -265,6 +281,87 @@ def test_uuids_are_stable_within_a_call_and_differ_between_calls() -> None:
     assert first[0].suggestions is not None
     assert other[0].suggestions is not None
     assert first[0].suggestions[0].uuid != other[0].suggestions[0].uuid
+
+
+def test_c17_links_are_what_the_source_does_not_say() -> None:
+    """The publication that the source names is no link again; another one is, and one at the same address too."""
+    others = [
+        {"type": "citation", "citation": "Guide 2018", "url": "https://doi.org/10.1/y"},
+        {"type": "documentation", "display": "Guide 2025, supplement", "url": "https://doi.org/10.1/x"},
+    ]
+    plan = b.rule("1")
+    plan["relatedArtifact"] += others
+    (card,) = cards(b.group(b.strategy(), b.leaf(plan, b.YES)))
+    assert (card.source.label, card.source.url) == ("Guide 2025", "https://doi.org/10.1/x")
+    assert [(link.label, link.url, link.type) for link in card.links or ()] == [
+        ("Guide 2018", "https://doi.org/10.1/y", "absolute"),
+        ("Guide 2025, supplement", "https://doi.org/10.1/x", "absolute"),
+    ]
+
+
+def test_a_source_is_one_publication() -> None:
+    """A publication without an address is not given that of another one on the card."""
+    plans = [b.rule("1"), b.rule("2", strength="C")]
+    plans[0]["relatedArtifact"] = [{"type": "citation", "citation": "Printed only"}]
+    (card,) = cards(b.group(b.strategy(), *(b.leaf(plan, b.YES) for plan in plans)))
+    assert (card.source.label, card.source.url) == ("Printed only", None)
+    assert [link.label for link in card.links or ()] == ["Guide 2025"]
+
+
+def further(*last: Applied, projection: Projection = PROJECTION) -> Card:
+    """Return the card of further topics: more urgent ones fill the cards before it."""
+    before = [b.group(b.strategy(f"s{n}"), b.leaf(b.rule(f"p{n}", priority="urgent"), b.YES)) for n in range(LIMIT - 1)]
+    made = cards(*before, *last, projection=projection)
+    assert [card.summary for card in made[:-1]] == [f"Do p{n}" for n in range(LIMIT - 1)]
+    assert made[-1].summary == f"{len(last)} further topics"
+    return made[-1]
+
+
+def test_a_fact_stands_once_on_the_card_of_further_topics() -> None:
+    """What stands above is not repeated for a later topic, which says so, whether it applies or is open."""
+    more = Outcome(Verdict.APPLICABLE, (), Stated((*b.YES.because, b.reason("sts_diagnosis", True))))
+    open_one = Outcome(Verdict.UNKNOWN, ("zeta",), Stated((*b.YES.because, b.reason("age", 4))))
+    last = further(
+        b.group(b.strategy("a"), b.leaf(b.rule("1", strength="A"), b.YES)),
+        b.group(b.strategy("b"), b.leaf(b.rule("2"), more)),
+        b.group(b.strategy("c"), b.leaf(b.rule("3", strength="C"), b.YES)),
+        b.group(b.strategy("d"), b.leaf(b.rule("4"), open_one)),
+    )
+    text = detail(last)
+    assert text.count("Metastasis count — 3") == 1
+    first, second, third, fourth = re.split(r"\*\*(?:Do 2|Do 3|Question d: [^*]*)\*\*", text)
+    assert "**Why**\n\n- Metastasis count" in first
+    assert "**Why, besides the facts above**\n\n- Sts diagnosis — yes" in second
+    assert "**Why**\n\nFacts that stand above." in third
+    assert "**Met so far, besides the facts above**\n\n- Age — 4" in fourth
+
+
+def test_facts_that_do_not_meet_are_not_called_further() -> None:
+    """Where nothing of what stands above bears on a topic, its facts are simply why."""
+    other = Outcome(Verdict.APPLICABLE, (), Stated((b.reason("age", 4),)))
+    last = further(
+        b.group(b.strategy("a"), b.leaf(b.rule("1", strength="A"), b.YES)),
+        b.group(b.strategy("b"), b.leaf(b.rule("2"), other)),
+    )
+    assert "**Why**\n\n- Age — 4" in detail(last)
+    assert "besides" not in detail(last)
+
+
+def test_a_further_topic_is_named_once() -> None:
+    """The title of a topic's first recommendation stands once, and those that follow are not counted in it."""
+    last = further(
+        b.group(b.strategy("a"), b.leaf(b.rule("1", strength="A"), b.YES), b.leaf(b.rule("2"), b.YES)),
+        b.group(b.strategy("b"), b.leaf(b.rule("3"), b.YES)),
+    )
+    assert re.findall(r"\*\*(Do .*)\*\*", detail(last)) == ["Do 1", "Do 2", "Do 3"]
+
+
+def test_gaps_are_said_once_on_the_card_of_further_topics() -> None:
+    """Data that could not be read are named at the end of the card, once."""
+    topics = [b.group(b.strategy(name), b.leaf(b.rule(name), b.YES)) for name in "ab"]
+    last = further(*topics, projection=replace(PROJECTION, gaps=("observations: 500",)))
+    assert detail(last).count("observations: 500") == 1
+    assert detail(last).endswith("**Data that could not be read**\n\n- observations: 500")
 
 
 VISITS = (

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from fhir_cds.cards.cards import Projection, cards_from, chosen, recommendations_of
+from fhir_cds.cards.cards import cards_from, chosen, recommendations_of
 from fhir_cds.cards.outgoing import Card
+from fhir_cds.cards.projection import Projection
 from fhir_cds.reasoning.outcome import Applied, Outcome, Stated, Verdict
 
 sys.path.insert(0, str(Path(__file__).parent))

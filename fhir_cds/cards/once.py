@@ -1,0 +1,110 @@
+"""Each order once a call: what several cards could offer is offered on one of them, and the others say where.
+
+An order has its place where it can be had for itself rather than as an alternative or as part of a unit, there where it
+is most urgent, there on the first card. Elsewhere it is left out, unless it cannot be had for itself at its place, is
+part of a unit, or something that stays refers to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fhir_cds.cards.authored import INDICATORS, URGENCY, SelectionBehavior
+from fhir_cds.cards.choices import Choice, Offer
+from fhir_cds.fhir import codec
+from fhir_cds.reasoning.outcome import Json
+
+
+class Share(Struct, frozen=True):
+    """What one card offers, how many of it may be accepted, and the orders that another one offers (its number)."""
+
+    choices: tuple[Choice, ...]
+    selection: SelectionBehavior
+    elsewhere: tuple[tuple[str, int], ...] = ()
+
+
+class _Place(Struct, frozen=True):
+    """Where an order can be had: whether not for itself, how urgent (0 is most), on which card, in which choice."""
+
+    tied: bool
+    urgency: int
+    card: int
+    choice: Choice
+
+    def before(self, other: _Place) -> bool:
+        """Say whether this is the better place of an order."""
+        return (self.tied, self.urgency, self.card) < (other.tied, other.urgency, other.card)
+
+
+_Named = tuple[Choice, tuple[bytes, ...]]
+"""A choice with what each of its resources orders."""
+
+
+def share(offers: Sequence[Offer]) -> list[Share]:
+    """Return what each card offers, of what each could."""
+    named = [[(choice, tuple(map(_ordered, choice.created))) for choice in offer.choices] for offer in offers]
+    places: dict[bytes, _Place] = {}
+    for number, choices in enumerate(named):
+        for choice, orders in choices:
+            for order, resource in zip(orders, choice.created, strict=True):
+                place = _Place(choice.alternative or choice.unit, _urgency(resource), number, choice)
+                if order not in places or place.before(places[order]):
+                    places[order] = place
+    return [
+        _share(number, choices, offer.selection, places)
+        for number, (choices, offer) in enumerate(zip(named, offers, strict=True))
+    ]
+
+
+def _ordered(resource: Json) -> bytes:
+    """Return what a resource orders: all of it but its id and how urgent it is."""
+    return codec.canonical({**resource, "id": None, "priority": None})
+
+
+def _urgency(resource: Json) -> int:
+    """Return how urgent a request is, 0 is most."""
+    return URGENCY[INDICATORS.get(str(resource.get("priority")), "info")]
+
+
+def _share(
+    number: int, choices: Sequence[_Named], selection: SelectionBehavior, places: Mapping[bytes, _Place]
+) -> Share:
+    """Return what the card of a number offers of its choices."""
+    kept: list[Choice] = []
+    elsewhere: list[tuple[str, int]] = []
+    for choice, orders in choices:
+        found = [places[order] for order in orders]
+        for place, resource in zip(found, choice.created, strict=True):
+            if place.card != number:
+                elsewhere.append((choice.named([resource]), place.card))
+        stays = _stays(choice, orders, found, number)
+        if all(stays):
+            kept.append(choice)
+        elif any(stays):
+            left = tuple(resource for resource, stay in zip(choice.created, stays, strict=True) if stay)
+            kept.append(replace(choice, created=left))
+    return Share(tuple(kept), selection, tuple(elsewhere))
+
+
+def _stays(choice: Choice, orders: Sequence[bytes], places: Sequence[_Place], number: int) -> list[bool]:
+    """Say which resources of a choice have their place in it, or have to stay on the card of a number."""
+    if choice.unit:
+        first = places[0].choice
+        same = all(place.choice is first for place in places)
+        return [first is choice or first.alternative or not same] * len(orders)
+    stays = [place.choice is choice or (place.tied and place.card != number) for place in places]
+    while any(stays) and not all(stays):
+        kept = b"".join([order for order, stay in zip(orders, stays, strict=True) if stay])
+        needed = [stay or _name(resource) in kept for resource, stay in zip(choice.created, stays, strict=True)]
+        if needed == stays:
+            break
+        stays = needed
+    return stays
+
+
+def _name(resource: Json) -> bytes:
+    """Return a resource's `Type/id` as it stands in a reference."""
+    return f'"{resource["resourceType"]}/{resource.get("id", "")}"'.encode()
