@@ -123,8 +123,11 @@ def _said(decision: Decision, *, alone: bool = True) -> str:
 
 def _elsewhere(share: Share, summaries: Sequence[str]) -> Collection[str]:
     """Return the lines that say on which card an order is offered."""
-    lines = [words.ON_CARD.format(order=text, summary=summaries[card]) for text, card in share.elsewhere]
-    return dict.fromkeys(map(markdown.escape, lines))
+    escape = markdown.escape  # of what is ours and often plain, apart from the quotation marks, which are not
+    return [
+        words.ON_CARD.format(order=escape(text), summary=escape(summaries[card]))
+        for text, card in dict.fromkeys(share.elsewhere)
+    ]
 
 
 def _suggestions(share: Share) -> tuple[Suggestion, ...]:

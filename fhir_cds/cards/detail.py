@@ -61,8 +61,8 @@ def _part(part: Part, facts: Facts, summary: str, above: set[str]) -> list[str]:
         _listed(sections, words.OPEN, [item.said.line for item in part.open_questions])
     if part.background:
         _listed(sections, words.BACKGROUND, [item.said.line for item in part.background])
-    shown = (*applicable, *part.background)
-    _listed(sections, words.EVIDENCE, dict.fromkeys([text for item in shown for text in item.said.figures]))
+    figures = [text for item in (*applicable, *part.background) for text in item.said.figures]
+    _listed(sections, words.EVIDENCE, dict.fromkeys(figures))
     if part.failed or part.failures:
         _listed(sections, words.FAILED, _failures(part))
     return sections

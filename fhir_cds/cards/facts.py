@@ -74,22 +74,17 @@ class Facts(Struct, frozen=True):
 
         Two defines of one fact with the same value stand once.
         """
-        defines: set[str] = set()
-        values: set[tuple[str, str]] = set()
-        found: list[str] = []
+        found: dict[tuple[str, str], str] = {}
         known = self._lines
         for reasons in grounds:
             for reason in reasons:
-                if reason.define in defines or reason.value is None:
+                if reason.value is None:
                     continue
                 line = known.get(id(reason))  # the cards of one call show the same facts again and again
                 if line is None:  # it holds the reason, so that its identity stays its own
                     line = known[id(reason)] = self._line(reason)
-                if line.same not in values:
-                    defines.add(reason.define)
-                    values.add(line.same)
-                    found.append(line.text)
-        return found
+                found.setdefault(line.same, line.text)
+        return list(found.values())
 
     def _line(self, reason: Reason) -> Line:
         """Return one fact as a line."""

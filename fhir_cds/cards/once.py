@@ -27,16 +27,15 @@ class Share(Struct, frozen=True):
 
 
 class _Place(Struct, frozen=True):
-    """Where an order can be had: whether not for itself, how urgent (0 is most), on which card, in which choice."""
+    """Where an order can be had: in which choice of which card; the least `rank` is best.
+
+    `tied` says that it cannot be had for itself there. The rank is: tied, how urgent (0 is most), card.
+    """
 
     tied: bool
-    urgency: int
     card: int
     choice: Choice
-
-    def before(self, other: _Place) -> bool:
-        """Say whether this is the better place of an order."""
-        return (self.tied, self.urgency, self.card) < (other.tied, other.urgency, other.card)
+    rank: tuple[bool, int, int]
 
 
 _Named = tuple[Choice, tuple[bytes, ...]]
@@ -49,10 +48,14 @@ def share(offers: Sequence[Offer]) -> list[Share]:
     places: dict[bytes, _Place] = {}
     for number, choices in enumerate(named):
         for choice, orders in choices:
+            tied = choice.alternative or choice.unit
             for order, resource in zip(orders, choice.created, strict=True):
-                place = _Place(choice.alternative or choice.unit, _urgency(resource), number, choice)
-                if order not in places or place.before(places[order]):
-                    places[order] = place
+                known = places.get(order)
+                rank = (tied, _urgency(resource), number)
+                if known is None or rank < known.rank:
+                    places[order] = _Place(tied, number, choice, rank)
+    if len(places) == sum([len(choice.created) for offer in offers for choice in offer.choices]):
+        return [Share(offer.choices, offer.selection) for offer in offers]
     return [
         _share(number, choices, offer.selection, places)
         for number, (choices, offer) in enumerate(zip(named, offers, strict=True))

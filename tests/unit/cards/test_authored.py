@@ -42,6 +42,7 @@ def test_what_is_known_gives_the_same_card() -> None:
     authored = known(plan, RULE)
     assert card(applied, authored) == card(applied, Authored())
     assert authored.strategy(plan) is authored.strategy(plan)
+    assert card(applied, authored).source is card(applied, authored).source
     assert authored.recommendation(RULE, RULE["action"][0]) is authored.recommendation(RULE, RULE["action"][0])
 
 
@@ -59,6 +60,7 @@ def test_what_was_changed_for_a_patient_reads_as_changed() -> None:
     [
         {"topic": [{"coding": [{"system": "no address", "code": "c"}]}]},
         {"relatedArtifact": [{"type": "citation", "citation": "Guide 2025", "url": "not absolute"}]},
+        {"relatedArtifact": [{"type": "citation", "citation": " "}]},
     ],
 )
 def test_content_that_no_card_can_carry_fails_at_load(changes: dict[str, Any]) -> None:

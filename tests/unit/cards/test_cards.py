@@ -356,6 +356,16 @@ def test_a_further_topic_is_named_once() -> None:
     assert re.findall(r"\*\*(Do .*)\*\*", detail(last)) == ["Do 1", "Do 2", "Do 3"]
 
 
+def test_a_further_topic_that_starts_with_what_is_open() -> None:
+    """Where the recommendation that names a topic is not the first thing said of it, its title tells of the others."""
+    topic = {"topic": [{"coding": [{"system": f"{b.BASE}/CodeSystem/decision-topic", "code": "x"}]}]}
+    last = b.group(b.strategy("a") | topic, b.leaf(b.rule("1"), b.unknown("zeta")))
+    joined = b.group(b.strategy("b") | topic, b.leaf(b.rule("2"), b.YES), b.leaf(b.rule("3"), b.YES))
+    before = [b.group(b.strategy(f"s{n}"), b.leaf(b.rule(f"p{n}", priority="urgent"), b.YES)) for n in range(LIMIT)]
+    text = detail(cards(*before, last, joined)[-1])
+    assert re.findall(r"\*\*(Do [^p].*)\*\*", text) == ["Do 2 (+1 more)", "Do 2", "Do 3"]
+
+
 def test_gaps_are_said_once_on_the_card_of_further_topics() -> None:
     """Data that could not be read are named at the end of the card, once."""
     topics = [b.group(b.strategy(name), b.leaf(b.rule(name), b.YES)) for name in "ab"]

@@ -149,6 +149,32 @@ def test_alternatives_of_two_cards_both_stay() -> None:
     assert elsewhere(later) == ["CT: on the card “Do 1”"]
 
 
+def test_a_unit_does_not_give_way_to_alternatives() -> None:
+    """Orders that are all or none stay where they are alternatives of each other on the card before."""
+    either = advice("1", order("CT"), order("MR"), selectionBehavior="exactly-one")
+    unit = advice("2", order("CT"), order("MR"), selectionBehavior="all-or-none")
+    assert [offered(card) for card in cards(either, unit, trial=True)] == [[["CT", "MR"]], [["CT", "MR"]]]
+
+
+def one_of(name: str, *orders: dict[str, Any]) -> Applied:
+    """Return a decision of which at most one choice may be accepted, with a recommendation for each order."""
+    plan = b.strategy(name)
+    plan["action"][0]["selectionBehavior"] = "at-most-one"
+    return b.group(plan, *(b.leaf(b.rule(f"{name}{n}"), b.YES, resource=one) for n, one in enumerate(orders)))
+
+
+def test_choices_that_exclude_each_other() -> None:
+    """What can be had for itself on a later card leaves the choice of this one; twice on one card it stands once."""
+    first, later = cards(
+        one_of("a", order("CT"), order("MR"), order("MR", priority="routine")), advice("1", order("CT"))
+    )
+    assert (offered(first), offered(later)) == ([["MR"]], [["CT"]])
+    assert first.selection_behavior == "at-most-one"
+    first, later = cards(one_of("a", order("CT")), advice("1", order("CT")))
+    assert (offered(first), offered(later)) == ([["CT"]], [])
+    assert first.selection_behavior == "any"
+
+
 def careplan(plan: dict[str, Any]) -> dict[str, Any]:
     """Return a care plan that follows a recommendation, with an order in it."""
     return {
@@ -221,6 +247,17 @@ def test_missing_facts_are_asked_for_once() -> None:
     assert asked(same) == []
     assert elsewhere(same) == [f"Ask for the missing facts (1): on the card “{first.summary}”"]
     assert asked(more) == [("Ask for the missing facts (2)", "To fill in: alpha; beta")]
+
+
+def test_who_has_something_to_accept_is_not_asked() -> None:
+    """Where an order can be accepted, here or on another card, no task for missing facts stands beside it."""
+    both = b.group(
+        advice("2").plan,
+        *(one.actions[0].children[0].nested for one in (advice("2", order("CT")), unknown("3", "beta"))),
+    )
+    for made in (cards(both), cards(advice("1", order("CT")), both)):
+        assert asked(made[-1]) == []
+        assert "| beta | 3 |" in (made[-1].detail or "")
 
 
 def test_further_topics_ask_in_one_task() -> None:
