@@ -36,7 +36,6 @@ from fhir_cds.server.trust import Caller
 AT_ONCE: Final = 500
 """Up to so many resources are evaluated in a few milliseconds: less than a thread would wait for the interpreter."""
 
-SERVICES: Final = "/cds-services/"
 _CARDS: Final = ((b"content-type", JSON.encode()), (b"cache-control", b"no-store"))
 
 log: Final = logging.getLogger("fhir_cds.server.cds_hooks")
@@ -179,9 +178,8 @@ def _note(service: State, caller: Caller, question: Question, advice: Advice, mi
     )
 
 
-CALLED: Final = Route(f"{SERVICES}{{service}}", Call(), methods=["POST"], name="call")
 ROUTES: Final = (
     Route("/cds-services", discovery),
-    CALLED,
+    Route("/cds-services/{service}", Call(), methods=["POST"]),
     Route("/cds-services/{service}/feedback", feedback, methods=["POST"]),
 )
