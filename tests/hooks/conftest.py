@@ -77,8 +77,9 @@ def serve() -> Iterator[Callable[[Starlette], str]]:
         return f"http://127.0.0.1:{bound.getsockname()[1]}"
 
     yield start
-    for server, thread, bound in running:
-        server.should_exit = True
+    for server, _, _ in running:
+        server.should_exit = server.force_exit = True  # none waits for connections that clients keep open
+    for _, thread, bound in running:
         thread.join(timeout=10)
         bound.close()
 

@@ -244,7 +244,7 @@ def test_several_workers(start: Start, folder: Path, tmp_path: Path) -> None:
     (folder / "hooks" / "broken.json").write_text("{")
     running.send_signal(signal.SIGHUP)
     log = tmp_path / "log"
-    for _ in range(600):
+    for _ in range(1200):
         if "not ready in time" in log.read_text():
             break
         time.sleep(0.05)
