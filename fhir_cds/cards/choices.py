@@ -16,7 +16,7 @@ from fhir_cds.cards.authored import SELECTION, Recommendation, SelectionBehavior
 from fhir_cds.cards.decisions import Decision, Difference, Item
 from fhir_cds.cards.facts import coded_text
 from fhir_cds.cards.projection import Projection
-from fhir_cds.reasoning.outcome import AppliedAction, Json
+from fhir_cds.reasoning.outcome import APPLICABLE, AppliedAction, Json
 
 _UNIT: Final = "all-or-none"
 _JOINED: Final = frozenset({"all", _UNIT})
@@ -154,5 +154,5 @@ def _resources(action: AppliedAction) -> Iterator[Json]:
     if action.resource is not None:
         yield action.resource
     for child in action.children:
-        if child.outcome.verdict == "applicable":
+        if child.outcome.verdict is APPLICABLE:
             yield from _resources(child)

@@ -21,10 +21,12 @@ log: Final = logging.getLogger("fhir_cds.server")
 async def retained(service: State, every: float = DAY_SECONDS) -> AsyncIterator[None]:
     """Delete at once, and every so many seconds until the context is left; a store that refuses is asked again."""
     task = asyncio.create_task(_keep(service, every))
-    yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def _keep(service: State, every: float) -> None:

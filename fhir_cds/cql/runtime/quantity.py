@@ -48,8 +48,6 @@ _SINGULAR: Final[dict[str, str]] = {
 }  # fmt: skip
 # Calendar word, singular or plural -> UCUM code of the same name.
 CALENDAR: Final[dict[str, str]] = _SINGULAR | {f"{word}s": code for word, code in _SINGULAR.items()}
-# Calendar word -> singular.
-SINGULAR: Final[dict[str, str]] = {word: word.removesuffix("s") for word in CALENDAR}
 _MONTHS: Final[dict[str, int]] = {"year": 12, "years": 12, "month": 1, "months": 1}
 _DAYS: Final[dict[str, int]] = {"year": 365, "years": 365, "month": 30, "months": 30}
 _EXACT: Final = Context(prec=400, traps=[])
