@@ -63,3 +63,12 @@ async def test_it_is_done_again_and_a_store_that_refuses_is_asked_again(
             while shown(service.store):
                 await asyncio.sleep(0.01)
     assert not [task for task in asyncio.all_tasks() if "_keep" in repr(task)]
+
+
+async def test_it_ends_after_a_fault_of_the_service(make_client: Callable[..., TestClient]) -> None:
+    """What goes wrong while the service runs leaves no task behind."""
+    service: Any = make_client().app.state.fhir_cds  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeError, match="broken"):
+        async with retained(service):
+            raise RuntimeError("broken")
+    assert not [task for task in asyncio.all_tasks() if "_keep" in repr(task)]
