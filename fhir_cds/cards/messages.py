@@ -5,6 +5,8 @@ Members they do not know are tolerated (`extension` may sit anywhere). Field nam
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 from uuid import UUID
 
@@ -13,6 +15,7 @@ from pydantic import (
     AnyUrl,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -25,7 +28,8 @@ from pydantic.alias_generators import to_camel
 from fhir_cds.errors import InputError
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
-
+Id = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""An id or a code: without control characters, which no database need take."""
 
 _URL: Final[TypeAdapter[AnyUrl]] = TypeAdapter(AnyUrl)
 
@@ -36,6 +40,25 @@ def _absolute(url: str) -> str:
     return url
 
 
+_RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.IGNORECASE)
+
+
+def _instant(value: object) -> object:
+    """Return a text of RFC 3339 §5.6, which pydantic reads then; anything else (epoch seconds …) is a ValueError."""
+    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
+        raise ValueError("must be a timestamp of RFC 3339 with its offset, 2026-01-31T10:00:00Z")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    """Return an instant in UTC; one that UTC has no year for is a ValueError."""
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be an instant of the years 1 to 9999 in UTC") from None
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_instant), AfterValidator(_in_utc)]
 Url = Annotated[str, StringConstraints(min_length=1), AfterValidator(_absolute)]
 
 
@@ -84,8 +107,8 @@ class Request(Incoming):
 class FeedbackReason(Incoming):
     """The coded reason a clinician picked; the display may be missing."""
 
-    code: Text
-    system: Text
+    code: Id
+    system: Id
     display: str | None = None
 
 
@@ -105,16 +128,16 @@ class FeedbackOverride(Incoming):
 class AcceptedSuggestion(Incoming):
     """The uuid of a suggestion that was taken."""
 
-    id: Text
+    id: Id
 
 
 class FeedbackItem(Incoming):
     """What became of one card."""
 
-    card: Text
+    card: Id
     outcome: Literal["accepted", "overridden"]
-    outcome_timestamp: AwareDatetime
-    accepted_suggestions: tuple[AcceptedSuggestion, ...] = ()
+    outcome_timestamp: Instant
+    accepted_suggestions: tuple[AcceptedSuggestion, ...] | None = None
     override_reason: FeedbackOverride | None = None
 
     @model_validator(mode="after")

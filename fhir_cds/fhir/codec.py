@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 import msgspec
@@ -25,15 +25,21 @@ MAX_NUMBER_CHARS: Final = 64  # far above the 18 digits FHIR asks for; a longer 
 MAX_EXPONENT: Final = 400  # above IEEE double's range; int(Decimal("1E999999999")) would eat the memory
 
 _SHORT: Final = 4  # a number of so few characters has an exponent of two digits at most
+_TOO_LARGE: Final = "a number has too many digits or too large an exponent"
 _BOM: Final = b"\xef\xbb\xbf"
 _AT_BYTE: Final = re.compile(r"\(byte (\d+)\)")
 
 
 def _decimal(text: str) -> Decimal:
-    value = Decimal(text)
     size = len(text)
-    if size > _SHORT and (size > MAX_NUMBER_CHARS or abs(value.adjusted()) > MAX_EXPONENT):
-        raise ValueError("a number has too many digits or too large an exponent")
+    if size <= _SHORT:
+        return Decimal(text)
+    try:
+        value = Decimal(text)
+    except InvalidOperation:  # an exponent beyond what Decimal itself holds
+        raise ValueError(_TOO_LARGE) from None
+    if size > MAX_NUMBER_CHARS or abs(value.adjusted()) > MAX_EXPONENT:
+        raise ValueError(_TOO_LARGE)
     return value
 
 

@@ -98,6 +98,7 @@ def create_app(
         )
     middleware.append(Middleware(Watch, metrics=service.metrics))
     app = Starlette(routes=routes, exception_handlers=HANDLERS, middleware=middleware, lifespan=lifespan)
+    app.router.redirect_slashes = False  # a caller must not be led on, token and record, to whatever Host was named
     app.state.fhir_cds = service
     return app
 

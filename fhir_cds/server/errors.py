@@ -86,11 +86,10 @@ async def handle_http(request: Request, error: Exception) -> Response:
     """Answer an error of the HTTP layer (no such address, wrong method) in the same form."""
     if not isinstance(error, HTTPException):
         return await handle_unknown(request, error)
-    issue = {
-        "severity": "error",
-        "code": _CODES.get(error.status_code, "processing"),
-        "diagnostics": _TEXTS.get(error.status_code) or error.detail,
-    }
+    text = _TEXTS.get(error.status_code) or error.detail
+    if error.status_code == HTTPStatus.NOT_FOUND and request.url.path.endswith("/"):
+        text = f"{text}; no address has a final slash"
+    issue = {"severity": "error", "code": _CODES.get(error.status_code, "processing"), "diagnostics": text}
     headers = dict(error.headers) if error.headers else None
     return json_response(
         operation_outcome(issue), status=error.status_code, media_type=media_type(request), headers=headers

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from joserfc.errors import JoseError
@@ -27,13 +27,15 @@ LIFE_SECONDS: Final = 3600.0
 COOL_DOWN_SECONDS: Final = 60.0
 SIZE_LIMIT: Final = 200_000
 TIMEOUT_SECONDS: Final = 5.0
+_MODULUS_CHARS: Final = 342
+"""2048 bits in base64url."""
 
 
 @dataclass(slots=True)
 class _Held:
     """The keys of one issuer, when they were last asked for, and since when they are held."""
 
-    keys: dict[str, Key]
+    keys: dict[str, tuple[Key, ...]]
     asked: float
     held: float
 
@@ -47,14 +49,14 @@ class Keys:
         self._held: dict[str, _Held] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def find(self, issuer: Issuer, kid: str) -> Key | None:
-        """Return the key of an issuer with this id, None when it has none."""
+    async def find(self, issuer: Issuer, kid: str) -> tuple[Key, ...]:
+        """Return the keys of an issuer with this id: one, none, or several that share it."""
         held = self._held.get(issuer.iss)
         if held is not None and kid in held.keys and self._monotonic() - held.held < LIFE_SECONDS:
             return held.keys[kid]
         async with self._locks.setdefault(issuer.iss, asyncio.Lock()):
             held = await self._refresh(issuer, kid)
-        return held.keys.get(kid)
+        return held.keys.get(kid, ())
 
     async def _refresh(self, issuer: Issuer, kid: str) -> _Held:
         """Read the keys again unless another caller just did, or it was tried too recently."""
@@ -83,14 +85,18 @@ class Keys:
         return await self._fetch(str(issuer.jku))
 
 
-def parse(document: bytes) -> dict[str, Key]:
-    """Return the EC and RSA keys of a JWK Set by key id; symmetric keys and keys without id are left out."""
+def parse(document: bytes) -> dict[str, tuple[Key, ...]]:
+    """Return the EC and RSA keys of a JWK Set by key id.
+
+    Left out are symmetric keys, keys without id, and what ES384 and RS384 must not be used with: another curve than
+    P-384, an RSA key of less than 2048 bits (RFC 7518 §3.3, §3.4). Raises InputError for what is no JWK Set.
+    """
     value = codec.decode(document, where="JWK Set", limit=SIZE_LIMIT)
     if not isinstance(value, dict) or not isinstance(value.get("keys"), list):
         raise InputError("not a JWK Set", where="JWK Set")
-    found: dict[str, Key] = {}
+    found: dict[str, tuple[Key, ...]] = {}
     for item in value["keys"]:
-        if not isinstance(item, dict) or item.get("kty") not in {"EC", "RSA"} or not isinstance(item.get("kid"), str):
+        if not isinstance(item, dict) or not _usable(item) or not isinstance(item.get("kid"), str):
             continue
         public = {name: part for name, part in item.items() if name not in {"d", "p", "q", "dp", "dq", "qi", "oth"}}
         try:
@@ -98,8 +104,16 @@ def parse(document: bytes) -> dict[str, Key]:
         except (JoseError, ValueError, TypeError, KeyError):
             continue
         if isinstance(key, (ECKey, RSAKey)):
-            found[item["kid"]] = key
+            found[item["kid"]] = (*found.get(item["kid"], ()), key)
     return found
+
+
+def _usable(item: Mapping[str, Any]) -> bool:
+    """Say whether a JWK is of a kind and strength that the algorithms allow."""
+    if item.get("kty") == "EC":
+        return item.get("crv") == "P-384"
+    modulus = item.get("n")
+    return item.get("kty") == "RSA" and isinstance(modulus, str) and len(modulus.rstrip("=")) >= _MODULUS_CHARS
 
 
 async def download(url: str) -> bytes:

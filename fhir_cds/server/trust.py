@@ -12,6 +12,7 @@ import base64
 import binascii
 import hmac
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -24,13 +25,17 @@ from starlette.requests import Request
 from fhir_cds.errors import FhirCdsError, InputError
 from fhir_cds.fhir import codec
 from fhir_cds.server.http import header
-from fhir_cds.server.keys import Keys
+from fhir_cds.server.keys import Key, Keys
 from fhir_cds.server.settings import Issuer, Settings, is_loopback
 
 ALGORITHMS: Final = ("ES384", "RS384")
 TOKEN_LIMIT: Final = 8_000
 SEEN_LIMIT: Final = 200_000
 LOCAL: Final = "local"
+_REGISTRY: Final = jws.JWSRegistry(algorithms=ALGORITHMS, strict_check_header=False)
+_REGISTRY.max_header_length = TOKEN_LIMIT
+"""Unknown members of a header are ignored (RFC 7515 §4), and a certificate chain fits in (`x5c`)."""
+
 _FORWARDED: Final = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
 
 log: Final = logging.getLogger("fhir_cds.server.trust")
@@ -137,6 +142,8 @@ class Trust:
         tenant = claims.get("tenant")
         if issuer.tenants and tenant not in issuer.tenants:
             raise UnauthorizedError("tenant")
+        if "crit" in header:  # we know no header that changes what a token means (RFC 7515 §4.1.11)
+            raise UnauthorizedError("critical header")
         await self._signature(token, issuer, _text(header, "kid"))
         jti = _text(claims, "jti")
         if not await self._first_use(issuer.iss, jti, expires + self._settings.clock_skew_seconds, now):
@@ -166,14 +173,21 @@ class Trust:
         return expires
 
     async def _signature(self, token: str, issuer: Issuer, kid: str) -> None:
-        """Verify the signature with the issuer's key of that id."""
-        key = await self._keys.find(issuer, kid)
-        if key is None:
+        """Verify the signature with a key of that id of the issuer's; several may share one (RFC 7517 §4.5)."""
+        keys = await self._keys.find(issuer, kid)
+        if not keys:
             raise UnauthorizedError("key")
-        try:
-            jws.deserialize_compact(token, key, algorithms=list(ALGORITHMS))
-        except (JoseError, ValueError, TypeError):
-            raise UnauthorizedError("signature") from None
+        if not any(_signed(token, key) for key in keys):
+            raise UnauthorizedError("signature")
+
+
+def _signed(token: str, key: Key) -> bool:
+    """Say whether a key has signed a token."""
+    try:
+        jws.deserialize_compact(token, key, registry=_REGISTRY)
+    except (JoseError, ValueError, TypeError):
+        return False
+    return True
 
 
 def _local(request: Request) -> Caller:
@@ -220,4 +234,10 @@ def _number(members: Mapping[str, Any], name: str, default: float | None = None)
     value = members.get(name, default)
     if value is None or isinstance(value, (str, bool, list, dict)):
         raise UnauthorizedError(name)
-    return float(value)
+    try:
+        seconds = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        raise UnauthorizedError(name) from None
+    if not math.isfinite(seconds):
+        raise UnauthorizedError(name)
+    return seconds

@@ -74,6 +74,14 @@ def test_wrong_method_and_address(client: TestClient) -> None:
     refused(client.get("/nothing"), 404)
 
 
+@pytest.mark.parametrize("path", ["/cds-services/", f"/cds-services/{SERVICE}/", "/fhir/PlanDefinition/"])
+def test_a_final_slash_is_another_address(client: TestClient, path: str) -> None:
+    """Nobody is sent elsewhere with a token and a record: behind a proxy that would be plain http, at any Host."""
+    headers = {"host": "localhost", "content-type": "application/json"}
+    for answer in (client.get(path, headers=headers), client.post(path, content=b"{}", headers=headers)):
+        assert "final slash" in refused(answer, 404)
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/xml", "multipart/form-data", ""])
 def test_wrong_media_type(client: TestClient, kind: str) -> None:
     """Anything but JSON is 415."""

@@ -61,6 +61,42 @@ def test_b2_mandatory_members(client: TestClient, card: dict[str, Any], member: 
     assert member in answer.text
 
 
+TIMES = {
+    "2026-01-31T10:00:00.123+05:30": 200,
+    "2026-01-31t10:00:00z": 200,
+    "0001-01-01T00:00:00+14:00": 400,
+    "9999-12-31T23:59:59-14:00": 400,
+    "2026-01-31T10:00:00": 400,
+    "2026-01-31": 400,
+    "1769853600": 400,
+    1769853600: 400,
+}
+
+
+@pytest.mark.parametrize(("time", "status"), TIMES.items())
+def test_b2_timestamps_are_of_rfc_3339(client: TestClient, card: dict[str, Any], time: Any, status: int) -> None:
+    """outcomeTimestamp is a text of RFC 3339 §5.6, an instant that UTC has a name for; anything else is 400, named."""
+    answer = send(client, accepted(card) | {"outcomeTimestamp": time})
+    assert answer.status_code == status
+    assert status == 200 or "outcomeTimestamp" in answer.text
+
+
+@pytest.mark.parametrize("place", ["card", "suggestion", "reason"])
+def test_b2_ids_hold_no_control_character(client: TestClient, card: dict[str, Any], place: str) -> None:
+    """An id or code with a NUL, which PostgreSQL would not take, is 400 and not tried again for ever."""
+    item = {
+        "card": accepted(card) | {"card": "a\x00b"},
+        "suggestion": accepted(card) | {"acceptedSuggestions": [{"id": "a\x00b"}]},
+        "reason": overridden(card, overrideReason={"reason": {"system": "http://e.org", "code": "a\x00b"}}),
+    }[place]
+    assert send(client, item).status_code == 400
+
+
+def test_b2_optional_members_may_be_null(client: TestClient, card: dict[str, Any]) -> None:
+    """A client that writes null for what it does not have is understood."""
+    assert send(client, overridden(card, acceptedSuggestions=None, overrideReason=None)).status_code == 200
+
+
 def test_b3_accepted_names_suggestions(client: TestClient, card: dict[str, Any]) -> None:
     """Accepted needs the suggestions that were taken."""
     assert send(client, accepted(card) | {"acceptedSuggestions": []}).status_code == 400

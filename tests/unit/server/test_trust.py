@@ -1,32 +1,22 @@
 """Callers: the CDS Hooks JWT in every way it can be wrong, and development mode."""
 
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from joserfc import jws
-from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc.jwk import OctKey
 from starlette.requests import Request
+
+sys.path.insert(0, str(Path(__file__).parent))
+from token_builders import EC, ENDPOINT, ISS, NOW, OTHER, PUBLIC, RSA, jwks, request, token
 
 from fhir_cds.errors import FhirServerError
 from fhir_cds.server.keys import COOL_DOWN_SECONDS, LIFE_SECONDS, Keys, parse
 from fhir_cds.server.settings import Issuer, Settings
 from fhir_cds.server.trust import Caller, Replay, Trust, UnauthorizedError
-
-ISS = "https://ehr.example.org"
-PUBLIC = "https://cds.example.org/base"
-ENDPOINT = f"{PUBLIC}/cds-services/s"
-NOW = 1_800_000_000.0
-EC = ECKey.generate_key("P-384", {"kid": "ec"})
-RSA = RSAKey.generate_key(2048, {"kid": "rsa"})
-OTHER = ECKey.generate_key("P-384", {"kid": "ec"})
-
-
-def jwks(*keys: Any) -> bytes:
-    """Return a JWK Set of public keys."""
-    return json.dumps({"keys": [key.as_dict(private=False) for key in keys]}).encode()
 
 
 @pytest.fixture
@@ -36,37 +26,6 @@ def trust(tmp_path: Path) -> Trust:
     file.write_bytes(jwks(EC, RSA))
     issuer = Issuer(iss=ISS, jwks_file=file, tenants=("t1",))
     return Trust(Settings(mode="production", issuers=(issuer,), public_url=PUBLIC))
-
-
-def token(key: Any = EC, header: dict[str, Any] | None = None, **claims: Any) -> str:
-    """Return a signed token; a claim given as None is left out."""
-    base: dict[str, Any] = {
-        "iss": ISS,
-        "aud": ENDPOINT,
-        "iat": NOW - 10,
-        "exp": NOW + 290,
-        "jti": "j1",
-        "tenant": "t1",
-    }
-    payload = {name: value for name, value in {**base, **claims}.items() if value is not None}
-    kinds = {ECKey: "ES384", RSAKey: "RS384", OctKey: "HS256"}
-    protected = {"alg": kinds[type(key)], "kid": key.kid, "typ": "JWT"} | (header or {})
-    protected = {name: value for name, value in protected.items() if value is not None}
-    registry = jws.JWSRegistry(algorithms=[protected["alg"]])
-    registry.strict_check_header = False
-    return jws.serialize_compact(protected, json.dumps(payload), key, registry=registry)
-
-
-def request(
-    authorization: str | None, path: str = "/cds-services/s", peer: str = "127.0.0.1", **headers: str
-) -> Request:
-    """Return a request with an Authorization header, from a peer."""
-    listed = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    if authorization is not None:
-        listed.append((b"authorization", authorization.encode()))
-    scope = {"type": "http", "path": path, "raw_path": path.encode(), "headers": listed, "query_string": b""}
-    scope["client"] = (peer, 1)
-    return Request({**scope, "server": ("127.0.0.1", 80), "scheme": "http", "method": "POST"})
 
 
 @pytest.mark.parametrize("key", [EC, RSA])
@@ -215,15 +174,15 @@ async def test_s6_keys_are_cached_rotated_and_kept() -> None:
     issuer = Issuer(iss=ISS, jku="https://ehr.example.org/jwks")
     answers: list[bytes | Exception] = [jwks(EC), jwks(EC, RSA), FhirServerError("down")]
     keys = Keys(fetcher(answers, asked), lambda: time[0])
-    assert await keys.find(issuer, "ec") is not None
-    assert await keys.find(issuer, "ec") is not None
-    assert await keys.find(issuer, "rsa") is None
+    assert await keys.find(issuer, "ec")
+    assert await keys.find(issuer, "ec")
+    assert not await keys.find(issuer, "rsa")
     assert len(asked) == 1
     time[0] = COOL_DOWN_SECONDS
-    assert await keys.find(issuer, "rsa") is not None
+    assert await keys.find(issuer, "rsa")
     assert len(asked) == 2
     time[0] += LIFE_SECONDS
-    assert await keys.find(issuer, "rsa") is not None
+    assert await keys.find(issuer, "rsa")
     assert len(asked) == 3
 
 
@@ -232,15 +191,15 @@ async def test_keys_that_never_came() -> None:
     asked: list[str] = []
     keys = Keys(fetcher([FhirServerError("down")], asked), lambda: 0.0)
     issuer = Issuer(iss=ISS, jku="https://ehr.example.org/jwks")
-    assert await keys.find(issuer, "ec") is None
-    assert await keys.find(issuer, "ec") is None
+    assert not await keys.find(issuer, "ec")
+    assert not await keys.find(issuer, "ec")
     assert len(asked) == 1
 
 
 async def test_missing_key_file_refuses(tmp_path: Path) -> None:
     """An issuer whose key file is gone cannot call; the service goes on."""
     issuer = Issuer(iss=ISS, jwks_file=tmp_path / "none.json")
-    assert await Keys().find(issuer, "ec") is None
+    assert not await Keys().find(issuer, "ec")
 
 
 def test_symmetric_keys_are_left_out() -> None:
