@@ -23,6 +23,7 @@ from fhir_cds.knowledge.load import content_roots
 from fhir_cds.server import state
 from fhir_cds.server.app import create_app, reload
 from fhir_cds.server.logs import configure
+from fhir_cds.server.protocol import Protocol
 from fhir_cds.server.settings import PREFIX, Settings
 from fhir_cds.server.settings import load as load_settings
 from fhir_cds.server.state import Loaded
@@ -141,8 +142,14 @@ async def _serve(server: uvicorn.Server, app: Starlette, settings: Settings, bou
 
 
 def server_options() -> dict[str, Any]:
-    """Return how uvicorn runs: no access log (it would show addresses), peers as they are, a bounded shutdown."""
+    """Return how uvicorn runs: no access log (it would show addresses), peers as they are, a bounded shutdown.
+
+    Its own log lines go where `configure` sends them.
+    """
     return {
+        "http": Protocol,
+        "ws": "none",
+        "log_config": None,
         "access_log": False,
         "proxy_headers": False,
         "log_level": "warning",

@@ -39,6 +39,10 @@ FIELDS: Final = (
 )
 
 
+BENEATH: Final = ("uvicorn", "asyncio")
+"""Loggers of what the service runs on."""
+
+
 class JsonFormatter(logging.Formatter):
     """One line of JSON per record."""
 
@@ -48,7 +52,7 @@ class JsonFormatter(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.msg if isinstance(record.msg, str) else type(record.msg).__name__,
+            "message": record.msg.partition("\n")[0] if isinstance(record.msg, str) else type(record.msg).__name__,
         }
         given = record.__dict__
         line |= {name: value for name in FIELDS if (value := given.get(name)) is not None}
@@ -58,8 +62,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Send the project's log lines of at least `level` to standard error.
+    """Send the project's log lines of at least `level` to standard error, and warnings of the server beneath.
 
+    Of theirs the text without its values is written, and the first line only: what follows may show any object.
     Thread and process, which no line shows, are not looked up for each (the standard library's logging HOWTO).
     """
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
@@ -69,3 +74,6 @@ def configure(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     root.propagate = False
+    for name in BENEATH:
+        logging.getLogger(name).handlers[:] = [handler]
+        logging.getLogger(name).propagate = False

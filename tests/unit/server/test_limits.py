@@ -2,12 +2,14 @@
 
 import json
 import logging
+from collections.abc import Callable, Iterator
+from io import StringIO
 
 import pytest
 
 from fhir_cds.server.errors import HttpError
 from fhir_cds.server.limits import BUCKETS, RateLimit
-from fhir_cds.server.logs import JsonFormatter
+from fhir_cds.server.logs import BENEATH, JsonFormatter, configure
 from fhir_cds.server.metrics import Metrics
 
 
@@ -68,6 +70,29 @@ def test_exceptions_show_their_type_only() -> None:
     line = JsonFormatter().format(made)
     assert "ValueError" in line
     assert "Planted" not in line
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
+    """Configure the logs as the service does, give what they have written, and put back what was there."""
+    names = ("fhir_cds", *BENEATH)
+    before = [(log.handlers[:], log.level, log.propagate) for log in map(logging.getLogger, names)]
+    error = StringIO()
+    monkeypatch.setattr("sys.stderr", error)
+    configure("info")
+    yield error.getvalue
+    for log, (handlers, level, propagate) in zip(map(logging.getLogger, names), before, strict=True):
+        log.handlers[:], log.propagate = handlers, propagate
+        log.setLevel(level)
+
+
+def test_what_the_server_beneath_says_is_json_without_values(written: Callable[[], str]) -> None:
+    """Lines of uvicorn and asyncio have the form of ours; objects and arguments, which may hold anything, are not."""
+    logging.getLogger("uvicorn.error").warning("refused %s", "Planted")
+    logging.getLogger("asyncio").error("Task exception was never retrieved\nfuture: Planted")
+    lines = [json.loads(line) for line in written().splitlines()]
+    assert [line["message"] for line in lines] == ["refused %s", "Task exception was never retrieved"]
+    assert "Planted" not in json.dumps(lines)
 
 
 def test_metrics_text() -> None:
