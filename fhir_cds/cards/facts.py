@@ -63,7 +63,7 @@ class Facts(Struct, frozen=True):
     resources: Mapping[str, Json] = MappingProxyType({})
     names: Mapping[str, str] = MappingProxyType({})
     _lines: dict[int, Line] = field(default_factory=dict)
-    _sources: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _sources: dict[str, str] = field(default_factory=dict)
 
     def text(self, fact: str) -> str:
         """Return the text of a fact by its id."""
@@ -91,28 +91,23 @@ class Facts(Struct, frozen=True):
         value = markdown.escape(self.value(reason))
         said = [value] if value else []
         if reason.resources:
-            sources = [self._sources.get(ref) or self._source(ref) for ref in reason.resources]
-            when = _span([when for when, _ in sources if when])
-            if when and when != value:
-                said.append(when)
-            said.append(", ".join([name for _, name in sources[:_LONGEST_LIST]]))
+            known = self._sources
+            said.append(", ".join([known.get(ref) or self._source(ref) for ref in reason.resources[:_LONGEST_LIST]]))
         name = self.names.get(reason.define) or markdown.escape(reason.define)
         return Line(reason, (reason.fact or reason.define, value), f"{name} — {' · '.join(said)}")
 
-    def _source(self, ref: str) -> tuple[str, str]:
-        """Return the date of a resource and how its name reads, both escaped."""
-        found = self._sources[ref] = (markdown.escape(dated(self.resources.get(ref))), markdown.code(ref))
+    def _source(self, ref: str) -> str:
+        """Return how a resource reads: its name and its own date, so that no date is taken for that of another."""
+        when, name = markdown.escape(dated(self.resources.get(ref))), markdown.code(ref)
+        found = self._sources[ref] = words.OF_DAY.format(name, when) if when else name
         return found
 
     def value(self, reason: Reason) -> str:
         """Return the value of a define in words, with what its first resource is about where the value is only yes."""
         if reason.value is not True:
             return words.NO if reason.value is False else self.shown(reason.value)
-        for ref in reason.resources:
-            about = coded_text(self.resources.get(ref))
-            if about:
-                return f"{words.YES}: {about}"
-        return words.YES
+        about = coded_text(self.resources.get(reason.resources[0])) if reason.resources else ""
+        return f"{words.YES}: {about}" if about else words.YES
 
     def shown(self, value: Any) -> str:
         """Return any JSON value of a define in words; a reference to a resource as what that is about."""
@@ -158,14 +153,6 @@ def texts(registry: Registry) -> Mapping[str, str]:
             if item.get("linkId") and item.get("text"):
                 found[str(item["linkId"])] = str(item["text"])
     return MappingProxyType(found)
-
-
-def _span(dates: Sequence[str]) -> str:
-    """Return the first and the last of some dates, the one date, or ""."""
-    if len(dates) < 2:
-        return dates[0] if dates else ""
-    first, last = min(dates), max(dates)
-    return first if first == last else words.RANGE.format(first, last)
 
 
 def readable(fact: str) -> str:

@@ -34,6 +34,7 @@ VISIT_RECORDS: Final = "Visit {number}: {records}"
 
 RANGE: Final = "{} to {}"
 FROM: Final = "from {}"
+OF_DAY: Final = "{} ({})"
 YES: Final = "yes"
 NO: Final = "no"
 NONE_FOUND: Final = "none"

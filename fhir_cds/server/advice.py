@@ -74,7 +74,7 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
     applied = tuple(with_visits(session, apply_in(session, plan)) for plan in offer.service.plans)
     gaps = tuple(f"{gap.key}: {gap.reason}" for gap in record.gaps)
     projection = Projection(
-        facts=Facts(content.fact_texts, session.by_reference, content.authored.names),
+        facts=Facts(content.fact_texts, _named(session.by_reference, sent), content.authored.names),
         seed=f"{question.instance}|{offer.service.id}",
         gaps=gaps,
         override_reasons=offer.override_reasons,
@@ -97,6 +97,13 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
     cards = cards_from(shown, projection)
     rows = _rows(cards, recommendations_of(cards, shown))
     return Advice(Response.of(cards=cards), applied, rows, gaps, len(session.failed), record.subject, now)
+
+
+def _named(recorded: Mapping[str, Any], sent: Mapping[str, list[dict[str, Any]]]) -> Mapping[str, Any]:
+    """Return the resources that a card may name, by `Type/id`: those of the record, and what the context carries."""
+    if not sent:
+        return recorded
+    return {**recorded, **{reference.of(one): one for resources in sent.values() for one in resources}}
 
 
 def carried(

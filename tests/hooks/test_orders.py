@@ -132,3 +132,50 @@ def test_a_drug_as_the_sandbox_drafts_it(client: TestClient, hook: str) -> None:
     assert "43d" in card["detail"]
     assert "MedicationRequest/request-123" in card["detail"]
     assert found("197687", "Etoposide 50 MG Oral Capsule") == []
+
+
+def test_an_order_is_named_by_its_own_code(client: TestClient) -> None:
+    """What a card says was ordered is the order under review, not another drug or finding of the record."""
+    pazopanib = {"system": "http://www.whocc.no/atc", "code": "L01EX03", "display": "Pazopanib"}
+    doxorubicin = {"system": "http://www.whocc.no/atc", "code": "L01DB01", "display": "Doxorubicin"}
+    base = {"resourceType": "MedicationRequest", "status": "draft", "intent": "plan", "subject": SUBJECT}
+    drafted = base | {"id": "new", "intent": "order", "medicationCodeableConcept": {"coding": [pazopanib]}}
+    recorded = base | {"id": "old", "medicationCodeableConcept": {"coding": [doxorubicin]}}
+    liposarcoma = {"system": "http://snomed.info/sct", "code": "722515001", "display": "Liposarcoma of retroperitoneum"}
+    lung = {"system": "http://snomed.info/sct", "code": "94391008", "display": "Lung metastasis"}
+    conditions = [
+        {"resourceType": "Condition", "id": name, "subject": SUBJECT, "clinicalStatus": ACTIVE, "onsetDateTime": day}
+        | {"code": {"coding": [coding]}}
+        for name, coding, day in (("primary", liposarcoma, "2021-03-10"), ("lung", lung, "2026-01-08"))
+    ]
+    histology = {
+        "url": "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-histology-morphology-behavior",
+        "valueCodeableConcept": {
+            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/icd-o-3", "code": "8858/3"}],
+        },
+    }
+    conditions[0]["extension"] = [histology]
+    patient = {"resourceType": "Patient", "id": PATIENT}
+    document = {"entry": [{"resource": item} for item in (patient, *conditions, recorded)]}
+    body = call(client, "order-sign", drafted)
+    body["prefetch"] = ehr.prefetch(document, ehr.templates(client, SERVICE, "order-sign"))
+    (line,) = [
+        line
+        for card in ehr.cards(client, SERVICE, body)
+        for line in card["detail"].splitlines()
+        if line.startswith("- Pazopanib Ordered")
+    ]
+    assert line.startswith("- Pazopanib Ordered — yes: Pazopanib · `MedicationRequest/new`")
+
+
+@pytest.mark.parametrize("hook", ["order-select", "order-sign"])
+def test_an_order_without_an_id(client: TestClient, hook: str) -> None:
+    """A draft that the EHR has not yet given an id is checked like any other."""
+    nameless = order()
+    body = call(client, hook, nameless)
+    del nameless["id"]
+    body["context"].pop("selections", None)
+    if hook == "order-select":
+        body["context"]["selections"] = []
+    found = ehr.cards(client, SERVICE, body)
+    assert any("aspiration" in card["detail"].lower() for card in found)

@@ -79,14 +79,23 @@ def test_one_card_per_strategy() -> None:
 def test_why_shows_value_date_and_resource() -> None:
     """Each fact stands once, with its text from the content, value, date and record."""
     made = cards(b.group(b.strategy(), b.leaf(b.rule("1"), b.YES), b.leaf(b.rule("2"), b.YES)))
-    assert detail(made[0]).count("- Metastasis count — 3 · 2025-11-02 · `Observation/o`") == 1
+    assert detail(made[0]).count("- Metastasis count — 3 · `Observation/o` (2025-11-02)") == 1
+
+
+def test_each_record_of_a_fact_has_its_own_date() -> None:
+    """A fact that rests on several records says when each was, and takes its words from the first alone."""
+    outcome = Outcome(
+        Verdict.APPLICABLE, (), Stated((b.reason("staged", True, "Observation/o", "Condition/c", "Patient/p"),))
+    )
+    made = cards(b.group(b.strategy(), b.leaf(b.rule("1"), outcome)))
+    assert "- Staged — yes · `Observation/o` (2025-11-02), `Condition/c` (2024-03), `Patient/p`" in detail(made[0])
 
 
 def test_patient_text_is_escaped() -> None:
     """Text of the record cannot break the list or bring markup."""
     outcome = Outcome(Verdict.APPLICABLE, (), Stated((b.reason("sts_diagnosis", True, "Condition/c"),)))
     made = cards(b.group(b.strategy(), b.leaf(b.rule("1"), outcome)))
-    assert r"- Sts diagnosis — yes: Sarcoma \| \<b\>x\</b\> · 2024-03 · `Condition/c`" in detail(made[0])
+    assert r"- Sts diagnosis — yes: Sarcoma \| \<b\>x\</b\> · `Condition/c` (2024-03)" in detail(made[0])
 
 
 def test_unknown_names_what_is_missing() -> None:
