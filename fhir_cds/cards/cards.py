@@ -29,13 +29,18 @@ Group = tuple[Decision, ...]
 
 def cards_from(chosen: Sequence[Decision], projection: Projection) -> tuple[Card, ...]:
     """Return the cards of the decisions that are chosen for a call (see `chosen`)."""
+    return tuple(card for card, _ in with_orders(chosen, projection))
+
+
+def with_orders(chosen: Sequence[Decision], projection: Projection) -> list[tuple[Card, tuple[str, ...]]]:
+    """Return each card of the decisions with the orders that it asks for and another one offers, as `Type/id` there."""
     groups = _groups(chosen)
     summaries = [_summary(group) for group in groups]
     shares = once.share([choices.offer(group, projection) for group in groups])
-    return tuple(
-        _card(group, summary, share, _elsewhere(share, summaries), projection)
+    return [
+        (_card(group, summary, share, _elsewhere(share, summaries), projection), share.orders)
         for group, summary, share in zip(groups, summaries, shares, strict=True)
-    )
+    ]
 
 
 def _groups(chosen: Sequence[Decision]) -> list[Group]:

@@ -19,15 +19,19 @@ from fhir_cds.reasoning.outcome import Json
 
 
 class Share(Struct, frozen=True):
-    """What one card offers, how many of it may be accepted, and the orders that another one offers (its number)."""
+    """What one card offers, how many of it may be accepted, and the orders that another one offers (its number).
+
+    `orders` are those as they stand on the other card, as `Type/id`.
+    """
 
     choices: tuple[Choice, ...]
     selection: SelectionBehavior
     elsewhere: tuple[tuple[str, int], ...] = ()
+    orders: tuple[str, ...] = ()
 
 
 class _Place(Struct, frozen=True):
-    """Where an order can be had: in which choice of which card; the least `rank` is best.
+    """Where an order can be had: in which choice of which card, as which resource; the least `rank` is best.
 
     `tied` says that it cannot be had for itself there. The rank is: tied, how urgent (0 is most), card.
     """
@@ -35,6 +39,7 @@ class _Place(Struct, frozen=True):
     tied: bool
     card: int
     choice: Choice
+    resource: Json
     rank: tuple[bool, int, int]
 
 
@@ -53,7 +58,7 @@ def share(offers: Sequence[Offer]) -> list[Share]:
                 known = places.get(order)
                 rank = (tied, _urgency(resource), number)
                 if known is None or rank < known.rank:
-                    places[order] = _Place(tied, number, choice, rank)
+                    places[order] = _Place(tied, number, choice, resource, rank)
     if len(places) == sum([len(choice.created) for offer in offers for choice in offer.choices]):
         return [Share(offer.choices, offer.selection) for offer in offers]
     return [
@@ -78,18 +83,20 @@ def _share(
     """Return what the card of a number offers of its choices."""
     kept: list[Choice] = []
     elsewhere: list[tuple[str, int]] = []
+    others: list[str] = []
     for choice, orders in choices:
         found = [places[order] for order in orders]
         for place, resource in zip(found, choice.created, strict=True):
             if place.card != number:
                 elsewhere.append((choice.named([resource]), place.card))
+                others.append(_reference(place.resource))
         stays = _stays(choice, orders, found, number)
         if all(stays):
             kept.append(choice)
         elif any(stays):
             left = tuple(resource for resource, stay in zip(choice.created, stays, strict=True) if stay)
             kept.append(replace(choice, created=left))
-    return Share(tuple(kept), selection, tuple(elsewhere))
+    return Share(tuple(kept), selection, tuple(elsewhere), tuple(others))
 
 
 def _stays(choice: Choice, orders: Sequence[bytes], places: Sequence[_Place], number: int) -> list[bool]:
@@ -109,5 +116,10 @@ def _stays(choice: Choice, orders: Sequence[bytes], places: Sequence[_Place], nu
 
 
 def _name(resource: Json) -> bytes:
-    """Return a resource's `Type/id` as it stands in a reference."""
-    return f'"{resource["resourceType"]}/{resource.get("id", "")}"'.encode()
+    """Return a resource's `Type/id` as it stands in a reference, in JSON."""
+    return f'"{_reference(resource)}"'.encode()
+
+
+def _reference(resource: Json) -> str:
+    """Return a resource's `Type/id`."""
+    return f"{resource['resourceType']}/{resource.get('id', '')}"

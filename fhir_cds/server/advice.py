@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fhir_cds.cards import contexts
-from fhir_cds.cards.cards import cards_from, chosen, recommendations_of
+from fhir_cds.cards.cards import chosen, recommendations_of, with_orders
 from fhir_cds.cards.discovery import Offer
 from fhir_cds.cards.facts import Facts
 from fhir_cds.cards.outgoing import Card, Response
@@ -94,8 +94,9 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
         trial=question.trial,
     )
     shown = chosen(applied, projection)
-    cards = cards_from(shown, projection)
-    rows = _rows(cards, recommendations_of(cards, shown))
+    ordered = with_orders(shown, projection)
+    cards = tuple(card for card, _ in ordered)
+    rows = _rows(ordered, recommendations_of(cards, shown))
     return Advice(Response.of(cards=cards), applied, rows, gaps, len(session.failed), record.subject, now)
 
 
@@ -145,16 +146,28 @@ def parameter_name(member: str) -> str:
     return " ".join(word.capitalize() for word in _CAPITAL.split(member))
 
 
-def _rows(cards: Sequence[Card], recommendations: Mapping[str, tuple[str, ...]]) -> tuple[CardRow, ...]:
-    """Return what is kept of each card."""
+def _rows(
+    ordered: Sequence[tuple[Card, tuple[str, ...]]], recommendations: Mapping[str, tuple[str, ...]]
+) -> tuple[CardRow, ...]:
+    """Return what is kept of each card; it comes with the orders that it asks for and another one offers."""
+    asked = {name for _, orders in ordered for name in orders}
+    offered = {
+        name: suggestion.uuid
+        for card, _ in ordered
+        if asked
+        for suggestion in card.suggestions or ()
+        for action in suggestion.actions or ()
+        if action.resource is not None and (name := reference.of(action.resource)) in asked
+    }
     return tuple(
         CardRow(
             card.uuid,
             card.indicator,
             tuple(suggestion.uuid for suggestion in card.suggestions or ()),
             recommendations.get(card.uuid, ()),
+            tuple(dict.fromkeys(offered[name] for name in orders if name in offered)),
         )
-        for card in cards
+        for card, orders in ordered
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,12 +25,16 @@ from fhir_cds.server.tables import FEEDBACK, META, RESPONSES, TOKENS, StoreError
 
 
 class CardRow(msgspec.Struct, frozen=True):
-    """What is kept of one card: its uuid, urgency, suggestions and the recommendations in it."""
+    """What is kept of one card: its uuid, urgency, suggestions and the recommendations in it.
+
+    `elsewhere` are the suggestions of other cards that hold an order which this one asks for too.
+    """
 
     uuid: str
     indicator: str
     suggestions: tuple[str, ...]
     recommendations: tuple[str, ...]
+    elsewhere: tuple[str, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -137,7 +141,8 @@ class Store:
     def counts(self, since: datetime | None = None) -> list[Count]:
         """Return per recommendation how often it was shown, accepted, overridden and why, the most shown first.
 
-        Of several feedback items on one card the last counts (an accept after a dismissal is an accept).
+        Of several feedback items on one card the last counts (an accept after a dismissal is an accept). An order that
+        was accepted on another card counts here as well, unless this card was dismissed with a reason or comment.
         """
         shown, last = self._shown(since)
         found: dict[str, list[Any]] = {}
@@ -162,7 +167,9 @@ class Store:
     def _shown(self, since: datetime | None) -> tuple[dict[str, tuple[Any, datetime]], dict[str, Any]]:
         """Return the cards shown since an instant, each once with when it was first, and the last feedback by card."""
         start = since or datetime.now(UTC) - timedelta(days=36_500)
-        said = (FEEDBACK.c.card, FEEDBACK.c.outcome, FEEDBACK.c.reason_system, FEEDBACK.c.reason_code)
+        said = [
+            FEEDBACK.c[name] for name in ("card", "outcome", "suggestions", "reason_system", "reason_code", "commented")
+        ]
         answers = sa.select(RESPONSES.c.shown, RESPONSES.c.at).where(RESPONSES.c.at >= start).order_by(RESPONSES.c.at)
         shown: dict[str, tuple[Any, datetime]] = {}
         with self._engine.connect() as connection:
@@ -170,7 +177,7 @@ class Store:
                 for card in codec.decode(answer.shown):
                     shown.setdefault(card["uuid"], (card, answer.at))
             items = connection.execute(sa.select(*said).order_by(FEEDBACK.c.outcome_at, FEEDBACK.c.received)).all()
-        return shown, {row.card: row for row in items}
+        return shown, _with_orders_elsewhere(shown, {row.card: row for row in items})
 
     def _insert(self, connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> int:
         """Insert rows that are not there yet, in one statement; give how many were."""
@@ -186,6 +193,21 @@ class Store:
         if self._file is not None:
             self._file.check()
         return result
+
+
+def _with_orders_elsewhere(shown: Mapping[str, tuple[Any, datetime]], last: dict[str, Any]) -> dict[str, Any]:
+    """Return the last feedback by card, that of an accepted order also for the other cards that ask for it."""
+    accepted = {
+        suggestion: row for row in last.values() if row.outcome == "accepted" for suggestion in row.suggestions.split()
+    }
+    found = dict(last)
+    for uuid, (card, _) in shown.items():
+        own = last.get(uuid)
+        if own is None or (own.outcome == "overridden" and not (own.reason_code or own.commented)):
+            taken = next((accepted[one] for one in card.get("elsewhere", ()) if one in accepted), own)
+            if taken is not None:
+                found[uuid] = taken
+    return found
 
 
 def patient_hash(key: str, issuer: str, patient: str) -> str:

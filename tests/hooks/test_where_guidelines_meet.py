@@ -10,8 +10,9 @@ import ehr
 import pytest
 
 from fhir_cds.authoring import cases, runner
+from fhir_cds.cards import words
 from fhir_cds.cards.outgoing import Card
-from fhir_cds.server.advice import Question, advise
+from fhir_cds.server.advice import Advice, Question, advise
 from fhir_cds.server.state import Loaded
 
 STORIES = sorted((ehr.ROOT / "tests" / "recommendations" / "stories").glob("*.yaml"))
@@ -20,10 +21,15 @@ ADVICE, FOLLOW_UP = "sarcoma-liver-metastases", "sarcoma-follow-up"
 
 def answer(content: Loaded, path: Path, service: str) -> tuple[Card, ...]:
     """Return the cards of a service on patient-view for the patient of a story."""
+    return advice(content, path, service).response.cards
+
+
+def advice(content: Loaded, path: Path, service: str) -> Advice:
+    """Return the answer of a service on patient-view for the patient of a story, with what is kept of it."""
     case = cases.load(path, cases.words(ehr.ROOT))
     offer = next(o for o in content.offers if (o.service.id, o.service.hook) == (service, "patient-view"))
     asked = Question(offer, runner.record(content.engine, case), case.now, {"patientId": "p"}, ehr.INSTANCE)
-    return advise(content, asked).response.cards
+    return advise(content, asked)
 
 
 def story(name: str) -> Path:
@@ -168,3 +174,17 @@ def test_two_follow_up_schedules(content: Loaded) -> None:
     assert "It differs from TARPSWG 2018" in notes[0]
     assert "The dates follow 13.1, the voted source on liver metastases" in notes[0]
     assert "This plan follows TARPSWG 2018" in notes[1]
+
+
+def test_a_card_that_points_to_an_order_keeps_where_it_stands(content: Loaded) -> None:
+    """Where another card offers a card's order, the suggestion that holds it is kept: accepting it counts for both."""
+    pointing = 0
+    for path in STORIES:
+        found = advice(content, path, ADVICE)
+        for card, row in zip(found.response.cards, found.rows, strict=True):
+            others = {one for other in found.rows if other is not row for one in other.suggestions}
+            assert others.issuperset(row.elsewhere), path.stem
+            if row.recommendations:  # what is counted; a question that another card asks is none
+                assert bool(row.elsewhere) is (words.ELSEWHERE in (card.detail or "")), path.stem
+            pointing += bool(row.elsewhere)
+    assert pointing > 10

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_cds.cards.cards import LIMIT, cards_from, chosen
+from fhir_cds.cards.cards import LIMIT, cards_from, chosen, with_orders
 from fhir_cds.cards.choices import Choice, Offer
 from fhir_cds.cards.once import share
 from fhir_cds.cards.outgoing import Card, OverrideReason
@@ -75,6 +75,13 @@ def test_an_order_is_offered_on_the_first_card_that_asks_for_it() -> None:
     assert (later.suggestions, later.selection_behavior) == (None, None)
     assert elsewhere(later) == ["CT: on the card “Do 1”"]
     assert later.override_reasons == PROJECTION.override_reasons
+
+
+def test_which_order_stands_elsewhere_is_said_by_its_id() -> None:
+    """What is kept of the later card names the order that accepting it would have created; the first one's does not."""
+    placed, asked = order("CT"), order("CT", priority="routine")
+    found = with_orders(chosen((advice("1", placed), advice("2", asked, order("MRI"))), PROJECTION), PROJECTION)
+    assert [orders for _, orders in found] == [(), (f"ServiceRequest/{placed['id']}",)]
 
 
 def test_what_differs_is_another_order() -> None:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from fhir_cds.cards.messages import FeedbackItem, parse_feedback
 from fhir_cds.errors import InputError
+from fhir_cds.fhir import codec
 from fhir_cds.server.audit import Audit
 from fhir_cds.server.store import Answer, CardRow, Month, Store, patient_hash
 from fhir_cds.server.tables import StoreError
@@ -84,6 +85,55 @@ def test_counts_join_cards_and_the_last_feedback(store: Store) -> None:
     assert (first.recommendation, first.shown, first.accepted, first.overridden) == ("guide:1", 3, 1, 1)
     assert first.reasons == (("https://e.org|c", 1),)
     assert second.recommendation == "guide:2"
+
+
+def elsewhere(store: Store, *, accepted: str, dismissed: dict[str, object] | None = None) -> tuple[int, int]:
+    """Return how often a card whose order stands on another one counts as accepted and overridden.
+
+    `accepted` is the suggestion taken on the other card; `dismissed` is what the card itself is dismissed with.
+    """
+    first = CardRow("card-1", "info", ("board", "scan"), ("guide:1",))
+    store.keep([answer(1, first, CardRow("card-2", "info", (), ("guide:2",), ("board",)))])
+    taken = {"outcome": "accepted", "acceptedSuggestions": [{"id": accepted}]}
+    store.feedback("svc", "iss", items(taken, *([] if dismissed is None else [{"card": "card-2", **dismissed}])), AT)
+    first_counts, second = store.counts()
+    assert (first_counts.recommendation, first_counts.shown, first_counts.accepted) == ("guide:1", 1, 1)
+    assert store.months() == [Month("2026-01", 2, 1 + second.accepted, second.overridden)]
+    return second.accepted, second.overridden
+
+
+def test_an_order_counts_for_every_card_that_asks_for_it(store: Store) -> None:
+    """The order is accepted on the card where it stands: the other card, left alone, counts as accepted too."""
+    assert elsewhere(store, accepted="board") == (1, 0)
+
+
+def test_another_order_does_not_count_elsewhere(store: Store) -> None:
+    """Another order of that card says nothing about the card that asks for the first one."""
+    assert elsewhere(store, accepted="scan") == (0, 0)
+
+
+def test_a_card_cleared_away_after_its_order_was_accepted(store: Store) -> None:
+    """Dismissed without a reason it still counts as accepted."""
+    assert elsewhere(store, accepted="board", dismissed={}) == (1, 0)
+
+
+@pytest.mark.parametrize("said", [REASON, {"userComment": "not her"}], ids=["reason", "comment"])
+def test_a_reason_against_a_card_stands(store: Store, said: dict[str, object]) -> None:
+    """Dismissed with a reason or a comment it is an override, whoever else asked for the order."""
+    assert elsewhere(store, accepted="board", dismissed={"overrideReason": said}) == (0, 1)
+
+
+def test_rows_of_before_are_counted(store: Store, url: str) -> None:
+    """A stored card that does not name orders elsewhere counts as it did."""
+    store.keep([answer()])
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        (shown,) = connection.execute(sa.text("SELECT shown FROM fhir_cds_response")).one()
+        old = [{name: value for name, value in card.items() if name != "elsewhere"} for card in codec.decode(shown)]
+        update = sa.text("UPDATE fhir_cds_response SET shown = :shown")
+        connection.execute(update, {"shown": codec.encode(old).decode()})
+    engine.dispose()
+    assert [count.shown for count in store.counts()] == [1, 1]
 
 
 def test_months_count_each_card_once(store: Store) -> None:
