@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from fhir_cds.server.settings import PREFIX, Settings
 from fhir_cds.server.settings import load as load_settings
 
 MASK = "********"
+_IN_QUERY = re.compile(r"([?&][a-z]*password=)[^&]*")
 
 
 def register(app: typer.Typer) -> None:
@@ -35,12 +37,14 @@ def show(config: Annotated[Path | None, typer.Option(help="TOML file of settings
 def describe() -> None:
     """Print every setting with its environment variable, default and meaning."""
     for name, field in Settings.model_fields.items():
-        default = "" if field.is_required() else f" [{field.get_default(call_default_factory=True)}]"
+        value = field.get_default(call_default_factory=True)
+        default = f" [{value}]" if value not in {None, ()} else ""
         typer.echo(f"{name} ({PREFIX}{name.upper()}){default}\n    {field.description}")
 
 
 def masked(url: str) -> str:
-    """Return a database URL without its password."""
+    """Return a database URL without its password, which may stand before the host or in the query."""
+    url = _IN_QUERY.sub(rf"\1{MASK}", url)
     head, at, tail = url.rpartition("@")
     if not at:
         return url

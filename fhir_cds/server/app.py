@@ -25,6 +25,7 @@ from fhir_cds.server import cds_hooks, fhir_api, openapi, sandbox
 from fhir_cds.server import state as states
 from fhir_cds.server.audit import Audit
 from fhir_cds.server.errors import HANDLERS, json_response
+from fhir_cds.server.keys import check_files
 from fhir_cds.server.limits import RateLimit
 from fhir_cds.server.metrics import CONTENT_TYPE, Metrics
 from fhir_cds.server.retention import retained
@@ -45,8 +46,9 @@ def create_app(
 ) -> Starlette:
     """Return the service over loaded content; `clock` gives the instant of evaluation, `traces` go before the settings.
 
-    Raises InputError when the store or the sandbox folder cannot be opened, or traces cannot be sent.
+    Raises InputError when the store, the sandbox folder or a key file cannot be used, or traces cannot be sent.
     """
+    check_files(settings.issuers)
     traces = traces or exported(settings.trace_url)
     store = Store(settings.feedback_url)
     audit = Audit(store)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -83,6 +83,25 @@ class Keys:
             except OSError as error:
                 raise InputError(f"cannot be read: {error.strerror}", where=str(issuer.jwks_file)) from None
         return await self._fetch(str(issuer.jku))
+
+
+def check_files(issuers: Sequence[Issuer]) -> None:
+    """Raise InputError naming the first setting whose key file cannot be read, or holds no key that can be used.
+
+    It is for the start: later a file that is gone leaves the keys that are held in use.
+    """
+    for number, issuer in enumerate(issuers):
+        if issuer.jwks_file is None:
+            continue
+        where = f"issuers.{number}.jwks_file"
+        try:
+            keys = parse(issuer.jwks_file.read_bytes())
+        except OSError as error:
+            raise InputError(f"cannot be read: {error.strerror}", where=where) from None
+        except InputError as error:
+            raise InputError(error.message, where=where) from None
+        if not keys:
+            raise InputError("holds no key with an id for ES384 (P-384) or RS384 (2048 bits or more)", where=where)
 
 
 def parse(document: bytes) -> dict[str, tuple[Key, ...]]:

@@ -7,17 +7,26 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
+from msgspec import ValidationError as MsgspecError
+from msgspec import convert
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from fhir_cds.cards.outgoing import Url
 from fhir_cds.errors import InputError
 
 PREFIX: Final = "FHIR_CDS_"
+_QUOTED: Final = re.compile('"([^"]*)"')
+_OWN_FAULT: Final = "Value error, "
 _OWN_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -117,6 +126,26 @@ class Settings(BaseSettings):
                 raise ValueError("an origin is scheme://host[:port]; * is not allowed")
         return tuple(origin.rstrip("/") for origin in value)
 
+    @field_validator("public_url")
+    @classmethod
+    def _public(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("the base URL that callers use is expected, https://cds.example.org")
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
+            raise ValueError("https is needed, but for an address of this machine")
+        return value.rstrip("/")
+
+    @field_validator("smart_app_url")
+    @classmethod
+    def _app(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else convert(value, Url)
+        except MsgspecError:
+            raise ValueError("an absolute URL is expected") from None
+
     @model_validator(mode="after")
     def _safe(self) -> Settings:
         if self.mode == "development" and not is_loopback(self.host):
@@ -125,6 +154,8 @@ class Settings(BaseSettings):
             raise ValueError("no issuers: nobody could call; name the EHRs that may, or listen on 127.0.0.1")
         if not self.development and self.public_url is None:
             raise ValueError("public_url is needed: the aud of a JWT is compared with it")
+        if len({issuer.iss for issuer in self.issuers}) < len(self.issuers):
+            raise ValueError("two issuers have the same iss")
         if self.client_certificate_header is None and any(issuer.client_certificate for issuer in self.issuers):
             raise ValueError("client_certificate_header is needed: an issuer has a client_certificate")
         return self
@@ -170,16 +201,37 @@ def load(file: Path | None = None, **flags: Any) -> Settings:
 
     Raises InputError naming the setting that is wrong; values are not repeated (they may be secret).
     """
+    _refuse_slips(os.environ)
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         base = _FromFile(**_read(file)).model_dump(exclude_unset=True)
         return Settings(**{**base, **given})
+    except SettingsError as error:  # says: error parsing value for field "issuers" from source …
+        field = (_QUOTED.search(str(error)) or ["", "settings"])[1]
+        raise InputError("JSON is expected", where=f"{PREFIX}{field.upper()}") from None
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(str(part) for part in fault['loc']) or 'settings'}: {fault['msg']}"
-            for fault in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
-        raise InputError("; ".join(faults), where=str(file) if file else "settings") from None
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        raise InputError("; ".join(map(_told, faults)), where=str(file) if file else "settings") from None
+
+
+def _told(fault: ErrorDetails) -> str:
+    """Return one fault of the settings as a sentence, with the setting that it is about."""
+    place = ".".join(str(part) for part in fault["loc"])
+    text = "there is no such setting" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix(_OWN_FAULT)
+    return f"{place}: {text}" if place else text
+
+
+def _refuse_slips(environment: Mapping[str, str]) -> None:
+    """Raise InputError for a variable that reads like a setting and is none: nobody would notice that it has no effect.
+
+    Variables of other uses (`FHIR_CDS_TOKEN` …) resemble no setting.
+    """
+    for variable in environment:
+        name = variable.removeprefix(PREFIX).partition("__")[0].lower()
+        if variable.startswith(PREFIX) and name not in Settings.model_fields:
+            for meant in get_close_matches(name, Settings.model_fields, n=1, cutoff=0.75):
+                told = f"there is no such setting; {PREFIX}{meant.upper()} is one"
+                raise InputError(told, where=variable)
 
 
 def _read(file: Path | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from fhir_cds.errors import FhirCdsError, InputError
@@ -95,10 +95,23 @@ def opened(url: str) -> sa.Engine:
             _create(engine)
             return engine
     except (SQLAlchemyError, ImportError) as error:
-        told = f"the store cannot be opened: {type(error).__name__}"
+        told = f"the store cannot be opened: {_reason(error, url)}"
     else:
         engine.dispose()
     raise InputError(told, where=WHERE)
+
+
+def _reason(error: SQLAlchemyError | ImportError, url: str) -> str:
+    """Return in words why a store cannot be opened; no password is in what drivers say."""
+    if isinstance(error, ImportError):
+        return f"the module {error.name} is not installed"
+    if isinstance(error, NoSuchModuleError):
+        return f"{url.partition(':')[0]}: no such database, or its driver is not installed"
+    if isinstance(error, ArgumentError):
+        return "not a database URL"
+    if isinstance(error, DBAPIError):
+        return str(error.orig).partition("\n")[0]
+    return type(error).__name__
 
 
 def file_of(engine: sa.Engine) -> File | None:

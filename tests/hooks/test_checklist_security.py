@@ -14,6 +14,8 @@ from joserfc import jws
 from joserfc.jwk import ECKey
 from starlette.testclient import TestClient
 
+from fhir_cds.errors import InputError
+
 ISS = "https://ehr.example.org"
 OTHER_ISS = "https://other.example.org"
 PUBLIC = "https://cds.example.org"
@@ -110,6 +112,33 @@ def test_s10_cors(make_client: Callable[..., TestClient], production: Callable[.
     other = service.get("/cds-services", headers={"origin": "https://evil.example.org"})
     assert "access-control-allow-origin" not in other.headers
     assert "access-control-allow-origin" not in make_client().get("/cds-services", headers={"origin": origin}).headers
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "cannot be read: No such file"),
+        ("", "JSON expected"),
+        ("{}", "not a JWK Set"),
+        ('{"keys": []}', "no key"),
+        (
+            json.dumps(
+                {"keys": [{name: value for name, value in KEY.as_dict(private=False).items() if name != "kid"}]}
+            ),
+            "no key",
+        ),
+    ],
+)
+def test_a_key_file_that_lets_nobody_in_stops_the_start(
+    production: Callable[..., TestClient], tmp_path: Path, text: str | None, told: str
+) -> None:
+    """A key file that is not there, or holds no key to use, is said at the start and not as a 401 of each call."""
+    file = tmp_path / "other.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(InputError, match=r"issuers\.0\.jwks_file") as caught:
+        production({"jwks_file": file})
+    assert told in str(caught.value)
 
 
 def test_rate_limit(make_client: Callable[..., TestClient]) -> None:

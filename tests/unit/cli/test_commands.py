@@ -223,7 +223,14 @@ def test_config_masks_secrets(capsysbinary: pytest.CaptureFixture[bytes], monkey
 
 @pytest.mark.parametrize(
     ("url", "shown"),
-    [("sqlite:///f", "sqlite:///f"), ("postgresql://u:p@h/d", "postgresql://u:********@h/d")],
+    [
+        ("sqlite:///f", "sqlite:///f"),
+        ("postgresql://u:p@h/d", "postgresql://u:********@h/d"),
+        (
+            "postgresql:///d?user=u&password=p&sslpassword=q",
+            "postgresql:///d?user=u&password=********&sslpassword=********",
+        ),
+    ],
 )
 def test_masked(url: str, shown: str) -> None:
     """Only the password of a URL is hidden."""
@@ -233,7 +240,9 @@ def test_masked(url: str, shown: str) -> None:
 def test_config_describe(capsys: pytest.CaptureFixture[str]) -> None:
     """Every setting is described with its environment variable."""
     assert run(["config", "describe"]) == 0
-    assert "FHIR_CDS_PUBLIC_URL" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "public_url (FHIR_CDS_PUBLIC_URL)\n" in said
+    assert "port (FHIR_CDS_PORT) [8080]\n" in said
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
 
 def test_what_the_server_beneath_says_is_json_without_values(written: Callable[[], str]) -> None:
     """Lines of uvicorn and asyncio have the form of ours; objects and arguments, which may hold anything, are not."""
-    logging.getLogger("uvicorn.error").warning("refused %s", "Planted")
+    logging.getLogger("uvicorn.error").error("refused %s", "Planted")
     logging.getLogger("asyncio").error("Task exception was never retrieved\nfuture: Planted")
     lines = [json.loads(line) for line in written().splitlines()]
     assert [line["message"] for line in lines] == ["refused %s", "Task exception was never retrieved"]

@@ -52,6 +52,11 @@ def test_content_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         {"cors_origins": ("*",)},
         {"cors_origins": ("https://e.org/path",)},
         {"fhir_servers": ("ehr.example.org",)},
+        {"issuers": (ISSUER, {**ISSUER, "jku": "https://ehr.example.org/other"}), "public_url": "https://c"},
+        {"issuers": (ISSUER,), "public_url": "cds.example.org"},
+        {"issuers": (ISSUER,), "public_url": "http://cds.example.org"},
+        {"issuers": (ISSUER,), "public_url": "https://cds.example.org?x=1"},
+        {"smart_app_url": "not an address"},
         {"unknown": 1},
     ],
 )
@@ -74,6 +79,55 @@ def test_errors_name_the_setting_not_the_value(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="hash_key") as caught:
         load(file)
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_public_address_of_this_machine_may_be_plain_http() -> None:
+    """Tokens can be tried as in production on one machine; a final slash changes nothing."""
+    settings = Settings(issuers=(ISSUER,), public_url="http://127.0.0.1:8080/")  # type: ignore[arg-type]
+    assert settings.public_url == "http://127.0.0.1:8080"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("prot = 1", "prot: there is no such setting"),
+        ("[[issuers]]\niss = 'x'\njwks = 'y'", "issuers.0.jwks: there is no such setting"),
+        ("host = '192.0.2.1'", "s.toml: no issuers: nobody could call"),
+        ("workers = 0", "workers: Input should be greater than or equal to 1"),
+    ],
+)
+def test_errors_are_sentences(tmp_path: Path, text: str, told: str) -> None:
+    """What is wrong is said in words an operator knows, once."""
+    file = tmp_path / "s.toml"
+    file.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load(file)
+    assert told in str(caught.value)
+    assert "Value error" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("FHIR_CDS_ISSUERS", "s3cret", "FHIR_CDS_ISSUERS: JSON is expected"),
+        ("FHIR_CDS_HASHKEY", "s3cret", "FHIR_CDS_HASHKEY: there is no such setting; FHIR_CDS_HASH_KEY is one"),
+        ("FHIR_CDS_FHIR_SERVER", "[]", "FHIR_CDS_FHIR_SERVER: there is no such setting; FHIR_CDS_FHIR_SERVERS is one"),
+    ],
+)
+def test_slips_in_the_environment(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
+    """A variable that is misspelt, or holds no JSON where a list belongs, is named; its value is not."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InputError) as caught:
+        load()
+    assert told in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_other_variables_are_no_slips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables that the commands read besides are left alone."""
+    for name in ("NODE_MODULES", "TOKEN", "TEST_STORE", "CHROMIUM", "FUZZ_EXAMPLES", "HAPI_URL", "HAPI_CACHE"):
+        monkeypatch.setenv(f"FHIR_CDS_{name}", "x")
+    load()
 
 
 @pytest.mark.parametrize("text", ["port = ", "\xff"])

@@ -259,11 +259,26 @@ def test_a_call_sent_again_shows_its_cards_once(store: Store) -> None:
     assert store.months() == [Month("2026-01", 1, 0, 0)]
 
 
-@pytest.mark.parametrize("url", ["nonsense", "sqlite:////no/such/folder/f.sqlite3", "nodb://x"])
-def test_store_that_cannot_be_opened(url: str) -> None:
-    """A wrong URL is said at the start."""
-    with pytest.raises(InputError, match="feedback_url"):
-        Store(url)
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("nonsense", "not a database URL"),
+        ("sqlite:////no/such/folder/f.sqlite3", "unable to open database file"),
+        ("sqlite:///{folder}", "unable to open database file"),
+        ("sqlite:///{folder}/text", "file is not a database"),
+        ("nodb://u:s3cret@x", "nodb: no such database, or its driver is not installed"),
+        ("sqlite+nosuchdriver:///f", "sqlite+nosuchdriver: no such database, or its driver is not installed"),
+        ("mssql+pymssql://u:s3cret@h/d", "the module pymssql is not installed"),
+    ],
+)
+def test_store_that_cannot_be_opened(tmp_path: Path, url: str, told: str) -> None:
+    """A wrong URL, file or driver is said at the start, in words, without the password."""
+    (tmp_path / "text").write_text("no database " * 100)
+    with pytest.raises(InputError) as caught:
+        Store(url.format(folder=tmp_path))
+    assert str(caught.value).startswith("feedback_url: the store cannot be opened: ")
+    assert told in str(caught.value)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_audit_writes_in_the_background(store: Store) -> None:
