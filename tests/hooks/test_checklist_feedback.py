@@ -5,12 +5,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
 from pathlib import Path
+from threading import Semaphore
 from typing import Any
 
 import ehr
@@ -146,24 +146,14 @@ def test_acknowledged_feedback_survives_kill(tmp_path: Path) -> None:
         "FHIR_CDS_RATE_PER_MINUTE": "1000000",
         "PYTHONPATH": str(ehr.ROOT),
     }
-    script = "import serve_small; serve_small.run()"
+    command = [sys.executable, "-c", "import serve_small; serve_small.run_again_and_again()"]
     acknowledged: set[str] = set()
     cut_off = 0
-    for turn in range(20):
-        process = subprocess.Popen(
-            [sys.executable, "-c", script], cwd=Path(__file__).parent, env=environment, stdout=subprocess.PIPE
-        )
-        assert process.stdout is not None
-        url = process.stdout.readline().decode().strip()
-        _post(url, f"first-{turn}")
-        with ThreadPoolExecutor(4) as pool:
-            clients = [pool.submit(_until_cut_off, url, f"card-{turn}-{number}") for number in range(4)]
-            time.sleep(0.1)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        process.stdout.close()
-        for client in clients:
-            names, under_way = client.result()
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parent, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as services:
+        for turn in range(20):
+            names, under_way = _killed_in_the_middle(services, f"card-{turn}")
             acknowledged |= names
             cut_off += under_way
     with sqlite3.connect(database) as connection:
@@ -174,7 +164,27 @@ def test_acknowledged_feedback_survives_kill(tmp_path: Path) -> None:
     assert acknowledged <= kept
 
 
-def _until_cut_off(url: str, name: str) -> tuple[set[str], bool]:
+def _killed_in_the_middle(services: subprocess.Popen[str], name: str) -> tuple[set[str], int]:
+    """Start a service, kill it once it has acknowledged five items; give those, and how many calls were under way."""
+    assert services.stdin is not None
+    assert services.stdout is not None
+    services.stdin.write("next\n")
+    services.stdin.flush()
+    url, process = services.stdout.readline().split()
+    told = Semaphore(0)
+    with ThreadPoolExecutor(4) as pool:
+        clients = [pool.submit(_until_cut_off, url, f"{name}-{number}", told) for number in range(4)]
+        try:
+            for _ in range(5):
+                assert told.acquire(timeout=60)
+        finally:
+            os.kill(int(process), signal.SIGKILL)
+        assert services.stdout.readline() == "gone\n"
+    results = [client.result() for client in clients]
+    return set().union(*(names for names, _ in results)), sum(under_way for _, under_way in results)
+
+
+def _until_cut_off(url: str, name: str, told: Semaphore) -> tuple[set[str], bool]:
     """Send feedback until the service is gone; give what was acknowledged, and whether a call was under way then."""
     acknowledged: set[str] = set()
     while True:
@@ -186,6 +196,7 @@ def _until_cut_off(url: str, name: str) -> tuple[set[str], bool]:
         except (OSError, HTTPException):
             return acknowledged, True
         acknowledged.add(card)
+        told.release()
 
 
 def _post(url: str, card: str) -> int:
@@ -193,5 +204,5 @@ def _post(url: str, card: str) -> int:
     item = {"card": card, "outcome": "overridden", "outcomeTimestamp": TIME}
     data = codec.encode({"feedback": [item]})
     call = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(call, timeout=5) as answer:
+    with urllib.request.urlopen(call, timeout=60) as answer:
         return int(answer.status)

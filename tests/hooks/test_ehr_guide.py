@@ -17,6 +17,7 @@ from fhir_cds.server.store import Store
 
 PAGE = (ehr.ROOT / "docs" / "guide" / "ehr-client.md").read_text(encoding="utf-8")
 SERVE = "from fhir_cds.cli.main import main; main()"
+PATIENCE = 180
 
 
 def block(language: str) -> str:
@@ -45,15 +46,17 @@ def folder(tmp_path: Path, port: str) -> Path:
 def client(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the client of the page."""
     command = [sys.executable, "client.py", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def wait_for(url: str) -> None:
     """Wait until something answers."""
-    for _ in range(400):
+    end = time.monotonic() + PATIENCE
+    while True:
         try:
-            urllib.request.urlopen(url, timeout=1).close()
+            urllib.request.urlopen(url, timeout=PATIENCE).close()
         except OSError:
+            assert time.monotonic() < end
             time.sleep(0.05)
         else:
             return
@@ -73,7 +76,7 @@ def service(folder: Path, port: str) -> Iterator[subprocess.Popen[bytes]]:
     wait_for(f"http://127.0.0.1:{port}/health")
     yield process
     process.terminate()
-    process.wait(timeout=30)
+    process.wait(timeout=PATIENCE)
     process.stdout.close()
 
 
@@ -84,7 +87,7 @@ def test_the_client_of_the_page(service: subprocess.Popen[bytes], folder: Path) 
     assert "Follow-up after resection of liver metastases" in ran.stdout
     assert "told the service: accepted" in ran.stdout
     service.terminate()  # answers are kept in batches; what is queued is written at the end
-    service.wait(timeout=30)
+    service.wait(timeout=PATIENCE)
     store = Store(f"sqlite:///{folder}/fhir-cds-feedback.sqlite3")
     counts = {count.recommendation: count for count in store.counts()}
     store.close()

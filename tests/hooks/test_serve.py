@@ -1,6 +1,7 @@
 """`fhir-cds serve` as processes: starts, reloads its content, and stops in order, with one worker and with several."""
 
 import asyncio
+import contextlib
 import itertools
 import os
 import re
@@ -30,6 +31,16 @@ from starlette.routing import Route
 from fhir_cds.fhir import codec
 
 SERVE = "from fhir_cds.cli.main import main; main()"
+PATIENCE = 180
+"""Seconds that a test waits for what must come, on however slow a machine; it goes on as soon as it has come."""
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -61,25 +72,32 @@ def start(folder: Path, tmp_path: Path) -> Iterator[Start]:
         }
         command = [sys.executable, "-c", SERVE, "serve", "--content", str(folder), *flags]
         with (tmp_path / "log").open("wb") as log:
-            process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log)
+            process = subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+            )
         running.append(process)
         assert process.stdout is not None
         found = re.search(r"http://\S+", process.stdout.readline().decode())
         assert found is not None
-        for _ in range(400):
-            try:
-                urllib.request.urlopen(f"{found[0]}/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
+        until(lambda: listens(process, found[0]))
         return process, found[0]
 
     yield run
     for process in running:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its workers too
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+def listens(process: subprocess.Popen[bytes], url: str) -> bool:
+    """Say whether a service takes connections; it must not have ended."""
+    assert process.poll() is None
+    try:
+        return status(f"{url}/health") == 200
+    except urllib.error.URLError:
+        return False
 
 
 @pytest.fixture
@@ -99,7 +117,7 @@ def services(url: str) -> list[str]:
     """Return the ids of the services offered; a connection that a retiring worker closes is opened once more."""
 
     def ask() -> list[str]:
-        with urllib.request.urlopen(f"{url}/cds-services", timeout=5) as answer:
+        with urllib.request.urlopen(f"{url}/cds-services", timeout=PATIENCE) as answer:
             return [service["id"] for service in codec.decode(answer.read())["services"]]
 
     try:
@@ -110,11 +128,7 @@ def services(url: str) -> list[str]:
 
 def wait_for(url: str, expected: list[str]) -> None:
     """Wait until the services are as expected."""
-    for _ in range(100):
-        if services(url) == expected:
-            return
-        time.sleep(0.05)
-    assert services(url) == expected
+    until(lambda: services(url) == expected)
 
 
 def test_reload_and_stop(process: Started, folder: Path, tmp_path: Path) -> None:
@@ -128,14 +142,10 @@ def test_reload_and_stop(process: Started, folder: Path, tmp_path: Path) -> None
     (folder / "hooks" / "broken.json").write_text("{")
     running.send_signal(signal.SIGHUP)
     log = tmp_path / "log"
-    for _ in range(100):
-        if "not reloaded" in log.read_text():
-            break
-        time.sleep(0.05)
-    assert "content was not reloaded" in log.read_text()
+    until(lambda: "content was not reloaded" in log.read_text())
     assert services(url) == ["another", "svc"]
     running.send_signal(signal.SIGTERM)
-    assert running.wait(timeout=10) in {0, -signal.SIGTERM}
+    assert running.wait(timeout=PATIENCE) in {0, -signal.SIGTERM}
 
 
 @pytest.mark.parametrize("flags", [("--port", "0"), ("--port", "8099", "--workers", "2")])
@@ -144,7 +154,7 @@ def test_content_that_does_not_load(folder: Path, flags: tuple[str, ...]) -> Non
     shutil.rmtree(folder / "plandefinitions")
     command = [sys.executable, "-c", SERVE, "serve", *flags, "--content", str(folder)]
     environment = os.environ | {"PYTHONPATH": str(ehr.ROOT)}
-    ended = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+    ended = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 2
     assert b"hooks/svc.json" in ended.stderr
 
@@ -171,7 +181,7 @@ def status(asked: str | urllib.request.Request) -> int:
 def answer_of(call: str | urllib.request.Request) -> tuple[int, str]:
     """Return status and body of a call."""
     try:
-        with urllib.request.urlopen(call, timeout=30) as answer:
+        with urllib.request.urlopen(call, timeout=PATIENCE) as answer:
             return int(answer.status), answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -229,42 +239,40 @@ def test_no_call_is_lost_while_content_is_loaded(process: Started, folder: Path)
 def test_several_workers(start: Start, folder: Path, tmp_path: Path) -> None:
     """SIGHUP to the parent replaces worker by worker, calls go on; broken content leaves the old; SIGTERM ends all."""
     running, url = start("--port", free_port(), "--workers", "2")
-    wait_for(url, ["svc"])
-    before = children(running.pid)
-    assert len(before) >= 2
+    until(lambda: len(workers(running.pid)) == 2)
+    before = workers(running.pid)
     with Knocking(url) as client:
         add_service(folder, "svc-a")
         running.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 60
-        while before & children(running.pid) - helpers(running.pid) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        wait_for(url, ["svc", "svc-a"])
+        until(lambda: not before & workers(running.pid))
+        assert services(url) == ["svc", "svc-a"]
     assert client.faults == []
     assert set(client.statuses) == {200}
     (folder / "hooks" / "broken.json").write_text("{")
     running.send_signal(signal.SIGHUP)
     log = tmp_path / "log"
-    for _ in range(1200):
-        if "not ready in time" in log.read_text():
-            break
-        time.sleep(0.05)
+    until(lambda: "not ready in time" in log.read_text())
     assert '"place":"hooks/broken.json"' in log.read_text()
     assert "Traceback" not in log.read_text()
     assert {tuple(services(url)) for _ in range(10)} == {("svc", "svc-a")}
     running.send_signal(signal.SIGTERM)
-    assert running.wait(timeout=30) in {0, -signal.SIGTERM}
+    assert running.wait(timeout=PATIENCE) in {0, -signal.SIGTERM}
     with pytest.raises(urllib.error.URLError, match="refused"):
         services(url)
 
 
-def helpers(parent: int) -> set[int]:
-    """Return the child processes that are no workers (Python's own resource tracker)."""
-    return {pid for pid in children(parent) if "resource_tracker" in Path(f"/proc/{pid}/cmdline").read_text()}
+def workers(parent: int) -> set[int]:
+    """Return the ids of the child processes that are workers; another child is Python's own resource tracker."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return {int(pid) for pid in children if "spawn_main" in command_of(pid)}
 
 
-def children(parent: int) -> set[int]:
-    """Return the ids of the child processes."""
-    return {int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()}
+def command_of(pid: str) -> str:
+    """Return the command of a process, nothing when it has just ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def test_a_call_under_way_is_finished(process: Started, serve: Callable[[Starlette], str]) -> None:
@@ -283,15 +291,15 @@ def test_a_call_under_way_is_finished(process: Started, serve: Callable[[Starlet
     request = urllib.request.Request(f"{url}/cds-services/svc", data, {"Content-Type": "application/json"})
 
     def send() -> Any:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return codec.decode(answer.read())
 
     with ThreadPoolExecutor() as pool:
         answer = pool.submit(send)
-        assert asked.wait(timeout=20)
+        assert asked.wait(timeout=PATIENCE)
         running.send_signal(signal.SIGTERM)
-        assert answer.result(timeout=30) == {"cards": []}
-    assert running.wait(timeout=30) in {0, -signal.SIGTERM}
+        assert answer.result(timeout=PATIENCE) == {"cards": []}
+    assert running.wait(timeout=PATIENCE) in {0, -signal.SIGTERM}
 
 
 def test_ready_says_when_the_store_takes_nothing(process: Started, tmp_path: Path) -> None:

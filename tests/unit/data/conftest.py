@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -16,18 +16,24 @@ from fhir_cds.data.guard import Guard
 from fhir_cds.data.transport import Limits
 from fhir_cds.fhir import codec
 
-FAST = Limits(call_seconds=0.5, total_seconds=2.0, retries=2, first_wait=0.01, pages=5, answer_bytes=200_000)
+FAST = Limits(call_seconds=50, total_seconds=50, retries=2, first_wait=0.01, pages=5, answer_bytes=200_000)
+"""Waits hardly before it asks again, yet long for an answer: it comes, however slow this machine is."""
+
+HASTY = replace(FAST, call_seconds=2.0)
+"""For answers that never come."""
 
 
 @dataclass
 class Reply:
-    """One scripted answer."""
+    """One scripted answer: late, cut short, never, or when as many others are asked for as the barrier has parties."""
 
     body: Any = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
     cut: bool = False
+    silent: bool = False
+    after: asyncio.Barrier | None = None
 
 
 @dataclass
@@ -57,6 +63,10 @@ class Script:
         reply = queue.pop(0) if len(queue) > 1 else queue[0]
         if reply.delay:
             await asyncio.sleep(reply.delay)
+        if reply.after:
+            await reply.after.wait()
+        while reply.silent and request.transport is not None:
+            await asyncio.sleep(0.02)
         raw = reply.body if isinstance(reply.body, bytes) else b"" if reply.body is None else codec.encode(reply.body)
         if reply.cut:
             response = web.StreamResponse(status=reply.status, headers={"Content-Length": str(len(raw) + 100)})
@@ -100,6 +110,13 @@ async def other() -> AsyncIterator[Script]:
 async def connections() -> AsyncIterator[Connections]:
     """Return connections to servers of this machine, with short limits."""
     async with Connections(Guard(loopback=True), FAST) as made:
+        yield made
+
+
+@pytest.fixture
+async def hasty() -> AsyncIterator[Connections]:
+    """Return connections that do not wait long for one answer."""
+    async with Connections(Guard(loopback=True), HASTY) as made:
         yield made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -171,15 +172,17 @@ async def test_patient_is_asked_for_even_without_template(script: Script, connec
         (Reply(status=404), "answered 404"),
         (Reply(status=500), "answered 500"),
         (Reply(b"<html>"), "not JSON"),
-        (Reply(delay=1), "did not answer"),
+        (Reply(silent=True), "did not answer"),
         (Reply(searchset(condition(1), OUTCOME)), "the server reports an error"),
     ],
 )
-async def test_server_faults(script: Script, connections: Connections, reply: Reply, message: str) -> None:
+async def test_server_faults(
+    script: Script, connections: Connections, hasty: Connections, reply: Reply, message: str
+) -> None:
     """A fault on a needed key is a 412 naming it; on an optional one a gap, and the rest is there."""
     serve(script)
     script.on("Condition?patient=1", reply)
-    access: dict[str, Any] = {"connections": connections, "fhir_server": script.base}
+    access: dict[str, Any] = {"connections": hasty if reply.silent else connections, "fhir_server": script.base}
     with pytest.raises(MissingDataError, match=message) as caught:
         await gather(TEMPLATES, CONTEXT, None, **access)
     assert caught.value.where == "prefetch.conditions"
@@ -231,14 +234,14 @@ async def test_budget_over_all_keys(script: Script) -> None:
             await gather(TEMPLATES, CONTEXT, None, connections=connections, fhir_server=script.base)
 
 
-async def test_keys_are_read_in_parallel(script: Script) -> None:
-    """Three slow answers take the time of one."""
+async def test_keys_are_read_in_parallel(script: Script, connections: Connections) -> None:
+    """Three answers come when the last of the three is asked for, and not before."""
     serve(script)
     script.on("Condition?patient=1", searchset(condition(1)))
+    barrier = asyncio.Barrier(3)
     for query in ("Patient/1", "Condition?patient=1", OBSERVATIONS):
-        script.on(query, Reply(script.replies[query][0].body, delay=0.3))
-    async with Connections(Guard(loopback=True), replace(FAST, total_seconds=0.7)) as connections:
-        record = await gather(TEMPLATES, CONTEXT, None, connections=connections, fhir_server=script.base)
+        script.on(query, Reply(script.replies[query][0].body, after=barrier))
+    record = await gather(TEMPLATES, CONTEXT, None, connections=connections, fhir_server=script.base)
     assert len(record.resources) == 3
 
 
