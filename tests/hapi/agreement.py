@@ -117,13 +117,15 @@ def differences(content: Loaded, plan: str, patient: Patient, reply: Reply) -> t
     return tuple(parity.differences(parity.normal_form(ours), parity.normal_form(reply.body)))
 
 
-def of_case(server: Server, content: Loaded, words: cases.Words, path: Path, *, sent: bool = True) -> list[Answer]:
-    """Return the answers for one case: one for every plan of which it expects an outcome.
+def of_case(
+    server: Server, content: Loaded, words: cases.Words, today: date, path: Path, *, sent: bool = True
+) -> list[Answer]:
+    """Return the answers for one case on the server's day: one for every plan of which it expects an outcome.
 
     A case that expects values of defines only is asked for the plan of its folder, a story for the longest pathway.
     """
     case = cases.load(path, words)
-    patient = patient_of(content, case, server.today())
+    patient = patient_of(content, case, today)
     if not sent:
         patient = stored(server, patient, f"{path.parent.name}.{path.stem}.")
     named = tuple(case.expect.outcomes) or (case.plan or PATHWAY,)
@@ -132,7 +134,7 @@ def of_case(server: Server, content: Loaded, words: cases.Words, path: Path, *, 
 
 def of_cases(server: Server, content: Loaded, paths: Sequence[Path], *, sent: bool = True) -> Iterable[Answer]:
     """Return the answers for cases, as they come in; as many are asked at once as there are processors."""
-    ask = partial(of_case, server, content, cases.words(ROOT), sent=sent)
+    ask = partial(of_case, server, content, cases.words(ROOT), server.today(), sent=sent)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for answers in pool.map(ask, paths):
             yield from answers

@@ -1,7 +1,8 @@
 """Starts the real HAPI FHIR R4 server of this folder for a test session and ends it after.
 
 The jars are resolved by Maven once and kept in a cache folder keyed by the project's own files; the server listens on
-a free loopback port. `python tests/hapi/hapi_server.py` starts one by hand and prints its base URL.
+a free loopback port. `python tests/hapi/hapi_server.py` starts one by hand and prints its base URL; with `--build` it
+only resolves the jars and compiles.
 """
 
 from __future__ import annotations
@@ -83,12 +84,8 @@ def started(heap: str = "2g") -> Iterator[str]:
             _wait(process, f"{base}/metadata", Path(log.name))
             yield base
         finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.kill()  # it has nothing to keep: its database is in memory
+            process.wait()
             if process.stdin:
                 process.stdin.close()
 
@@ -115,9 +112,12 @@ def _run(command: list[str]) -> None:
 
 
 def main() -> None:
-    """Run a server until interrupted or terminated."""
+    """Run a server until interrupted or terminated, or only make it ready to run."""
     if reason := missing_tools():
         sys.exit(reason)
+    if "--build" in sys.argv[1:]:
+        build()
+        return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with running() as base:
         sys.stdout.write(f"{base}\n")
