@@ -18,6 +18,8 @@ _TITLES: Final[dict[str, str]] = {
     "comparison": "Comparison",
     "conditional": "Conditions",
     "conversion": "Conversion",
+    "equality": "Comparison",
+    "equivalence": "Comparison",
     "fhir": "Children, descendants",
     "interval_ops": "Intervals (and their list overloads)",
     "iteration": "Iteration",

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from fhir_cds.cql.fhirpath.nodes import Node, to_system
-from fhir_cds.cql.runtime import comparison, quantity
+from fhir_cds.cql.runtime import comparison, equality, equivalence, quantity
 from fhir_cds.cql.runtime.quantity import Quantity
 from fhir_cds.cql.runtime.temporal import Date, DateTime, Time, decimal_seconds
 
@@ -51,7 +51,7 @@ def same(left: Any, right: Any, offset: int) -> bool | None:
     family = _FAMILY.get(type(a))
     if family is None or family != _FAMILY.get(type(b)):
         return False
-    return comparison.equal(a, b)
+    return equality.equal(a, b)
 
 
 def equal(left: list[Any], right: list[Any], offset: int) -> bool | None:
@@ -79,7 +79,7 @@ def like(left: Any, right: Any, offset: int) -> bool:
         return False
     if type(a) is Quantity:
         return _like_quantity(a, b)
-    return (type(a) in (int, bool) and a == b) or comparison.equivalent(_decimal(a), _decimal(b))
+    return (type(a) in (int, bool) and a == b) or equivalence.equivalent(_decimal(a), _decimal(b))
 
 
 def _decimal(value: Any) -> Any:
@@ -94,7 +94,7 @@ def _like_quantity(a: Quantity, b: Quantity) -> bool:
     if one is None or other is None:
         return False
     x, y = (a.value, one.value) if abs(one.value) <= abs(b.value) else (other.value, b.value)
-    return comparison.equivalent(x, y)
+    return equivalence.equivalent(x, y)
 
 
 def _like_json(a: Any, b: Any) -> bool:
@@ -106,7 +106,7 @@ def _like_json(a: Any, b: Any) -> bool:
         return all(_like_json(a.get(name), b.get(name)) for name in names)
     if isinstance(a, list):
         return isinstance(b, list) and _matched(a, b, _like_json)
-    return comparison.equivalent(a, b) if type(a) is type(b) else bool(a == b)
+    return equivalence.equivalent(a, b) if type(a) is type(b) else bool(a == b)
 
 
 def _matched(left: list[Any], right: list[Any], test: Any) -> bool:

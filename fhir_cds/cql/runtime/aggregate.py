@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from fhir_cds.cql.runtime import arithmetic, comparison, quantity
+from fhir_cds.cql.runtime.equality import equal
 from fhir_cds.cql.runtime.numbers import CONTEXT, ONE, ZERO, decimal
 from fhir_cds.cql.runtime.quantity import Quantity
 
@@ -167,7 +168,7 @@ def mode(source: Source) -> Any:
     rest = _values(source)
     while len(rest) > most:
         value = rest[0]
-        others = [other for other in rest if comparison.equal(other, value) is not True]
+        others = [other for other in rest if equal(other, value) is not True]
         times = max(len(rest) - len(others), 1)
         if times > most:
             best, most = value, times

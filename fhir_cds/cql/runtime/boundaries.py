@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fhir_cds.cql.runtime.comparison import both, order
+from fhir_cds.cql.runtime.comparison import order
 from fhir_cds.cql.runtime.interval import Interval, Span, end_span, start_span
+from fhir_cds.cql.runtime.logical import and_
 from fhir_cds.cql.runtime.points import predecessor, successor
 from fhir_cds.cql.runtime.temporal import PRECISION_INDEX
 from fhir_cds.cql.runtime.temporal_ops import TEMPORAL, keys, order_at
@@ -35,7 +36,7 @@ def not_after(left: Span, right: Span, precision: str | None = None) -> Answer:
 
 def same(left: Span, right: Span, precision: str | None = None) -> Answer:
     """Tell whether two boundaries are the same point."""
-    return both(not_after(left, right, precision), not_after(right, left, precision))
+    return and_(not_after(left, right, precision), not_after(right, left, precision))
 
 
 def next_to(left: Span, right: Span, precision: str | None) -> Answer:

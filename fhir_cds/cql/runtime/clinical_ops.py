@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from fhir_cds.cql.runtime.clinical import Code, Concept
-from fhir_cds.cql.runtime.comparison import equivalent
+from fhir_cds.cql.runtime.equivalence import equivalent
 from fhir_cds.cql.runtime.temporal import Date, DateTime
 from fhir_cds.cql.runtime.temporal_ops import State, duration_between, today
 from fhir_cds.cql.runtime.uncertainty import Uncertainty

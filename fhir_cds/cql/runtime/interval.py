@@ -18,7 +18,7 @@ from fhir_cds.cql.runtime.quantity import Quantity
 class Interval(Struct, frozen=True):
     """The points between `low` and `high`; `point_type` names their type ("Integer" … "Time"), None when unknown.
 
-    Python equality is structural; CQL equality is `comparison.Equal`.
+    Python equality is structural; CQL equality is `equality.equal`.
     """
 
     low: Any

@@ -12,8 +12,10 @@ from typing import Any, Final
 
 from fhir_cds.cql.runtime import arithmetic, interval_sets, list_ops
 from fhir_cds.cql.runtime.boundaries import Answer, before, known, next_to, not_after, same
-from fhir_cds.cql.runtime.comparison import both, either, equal, negate, order
+from fhir_cds.cql.runtime.comparison import order
+from fhir_cds.cql.runtime.equality import equal
 from fhir_cds.cql.runtime.interval import Interval, Span, end, end_span, start, start_span
+from fhir_cds.cql.runtime.logical import and_, not_, or_
 from fhir_cds.cql.runtime.numbers import STEP
 from fhir_cds.cql.runtime.points import predecessor, successor
 from fhir_cds.cql.runtime.quantity import Quantity
@@ -38,7 +40,7 @@ def construct(
 
 def _within(point: Any, interval: Interval, precision: str | None) -> Answer:
     """Tell whether a point is in an interval: open bounds are exclusive, missing closed ones hold."""
-    return both(_from_low(point, interval, precision), _to_high(point, interval, precision))
+    return and_(_from_low(point, interval, precision), _to_high(point, interval, precision))
 
 
 def _agreed(one: Answer, other: Answer) -> Answer:
@@ -87,7 +89,7 @@ def proper_contains(left: Any, right: Any, precision: str | None = None) -> Answ
     if right is None:
         return None
     (first, last), point = known(left), span(right)
-    return both(before(first, point, precision), before(point, last, precision))
+    return and_(before(first, point, precision), before(point, last, precision))
 
 
 def proper_in(left: Any, right: Any, precision: str | None = None) -> Answer:
@@ -112,24 +114,24 @@ def _intervals(test: Callable[..., Answer], on_lists: Callable[..., Answer] | No
 
 
 def _includes(a: Span, b: Span, c: Span, d: Span, precision: str | None) -> Answer:
-    return both(not_after(a, c, precision), not_after(d, b, precision))
+    return and_(not_after(a, c, precision), not_after(d, b, precision))
 
 
 def _properly(a: Span, b: Span, c: Span, d: Span, precision: str | None) -> Answer:
-    return both(_includes(a, b, c, d, precision), either(before(a, c, precision), before(d, b, precision)))
+    return and_(_includes(a, b, c, d, precision), or_(before(a, c, precision), before(d, b, precision)))
 
 
 def _overlaps(a: Span, b: Span, c: Span, d: Span, precision: str | None) -> Answer:
-    return both(not_after(a, d, precision), not_after(c, b, precision))
+    return and_(not_after(a, d, precision), not_after(c, b, precision))
 
 
 def _meets(a: Span, b: Span, c: Span, d: Span, precision: str | None) -> Answer:
-    return either(next_to(b, c, precision), next_to(d, a, precision))
+    return or_(next_to(b, c, precision), next_to(d, a, precision))
 
 
 overlaps: Final = _intervals(_overlaps)
 meets: Final = _intervals(_meets)
-same_as: Final = _intervals(lambda a, b, c, d, p: both(same(a, c, p), same(b, d, p)))
+same_as: Final = _intervals(lambda a, b, c, d, p: and_(same(a, c, p), same(b, d, p)))
 
 
 # --------------------------------------------------------------------------------------- start, end, width, one point
@@ -191,7 +193,7 @@ def _sets(combine: Callable[[Interval, Interval], Interval | None], on_lists: Ca
 
 
 def _union(left: Interval, right: Interval) -> Interval | None:
-    if either(overlaps(left, right), meets(left, right)) is not True:
+    if or_(overlaps(left, right), meets(left, right)) is not True:
         return None
     first = interval_sets.earlier_start(left, right)
     last = interval_sets.later_end(left, right)
@@ -219,7 +221,7 @@ def _chosen(left: Interval, right: Interval, is_left: Answer, is_right: Answer, 
 
 def _except(left: Interval, right: Interval) -> Interval | None:
     (a, b), (c, d) = known(left), known(right)
-    apart = negate(overlaps(left, right))
+    apart = not_(overlaps(left, right))
     if apart is not False:
         return left if apart else None
     if before(a, c) is True and not_after(b, d) is True:
@@ -259,7 +261,7 @@ OPERATORS: Final[dict[str, Callable[..., Any]]] = {
     "Contains": contains,
     "Collapse": interval_sets.collapse,
     "End": end_of,
-    "Ends": _intervals(lambda a, b, c, d, p: both(not_after(c, a, p), same(b, d, p))),
+    "Ends": _intervals(lambda a, b, c, d, p: and_(not_after(c, a, p), same(b, d, p))),
     "Except": _sets(_except, list_ops.except_),
     "Expand": interval_sets.expand,
     "In": in_,
@@ -270,8 +272,8 @@ OPERATORS: Final[dict[str, Callable[..., Any]]] = {
     "MeetsAfter": _intervals(lambda a, b, c, d, p: next_to(d, a, p)),
     "MeetsBefore": _intervals(lambda a, b, c, d, p: next_to(b, c, p)),
     "Overlaps": overlaps,
-    "OverlapsAfter": _intervals(lambda a, b, c, d, p: both(before(d, b, p), not_after(a, d, p))),
-    "OverlapsBefore": _intervals(lambda a, b, c, d, p: both(before(a, c, p), not_after(c, b, p))),
+    "OverlapsAfter": _intervals(lambda a, b, c, d, p: and_(before(d, b, p), not_after(a, d, p))),
+    "OverlapsBefore": _intervals(lambda a, b, c, d, p: and_(before(a, c, p), not_after(c, b, p))),
     "PointFrom": point_from,
     "ProperContains": proper_contains,
     "ProperIn": proper_in,
@@ -282,7 +284,7 @@ OPERATORS: Final[dict[str, Callable[..., Any]]] = {
     "SameOrBefore": _same_or_before,
     "Size": size,
     "Start": start_of,
-    "Starts": _intervals(lambda a, b, c, d, p: both(same(a, c, p), not_after(b, d, p))),
+    "Starts": _intervals(lambda a, b, c, d, p: and_(same(a, c, p), not_after(b, d, p))),
     "Union": _sets(_union, list_ops.union),
     "Width": width,
 }

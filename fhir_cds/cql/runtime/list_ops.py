@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from fhir_cds.cql.runtime.clinical import Code
-from fhir_cds.cql.runtime.comparison import equal, same_or_null
+from fhir_cds.cql.runtime.equality import equal, same_or_null
 from fhir_cds.cql.runtime.numbers import Long
 from fhir_cds.cql.runtime.temporal import Date, DateTime, Time
 

@@ -21,7 +21,7 @@ from fhir_cds.cql.runtime.numbers import CONTEXT, decimal
 class Quantity(Struct, frozen=True):
     """A Decimal with a unit: UCUM, or a calendar unit as a word ("year", "month", "day" …), "1" when there is none.
 
-    Python equality is structural; CQL equality is `comparison.Equal`.
+    Python equality is structural; CQL equality is `equality.equal`.
     """
 
     value: Decimal

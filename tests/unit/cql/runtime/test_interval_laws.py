@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_cds.cql.runtime.comparison import equal, equivalent
+from fhir_cds.cql.runtime.equality import equal
+from fhir_cds.cql.runtime.equivalence import equivalent
 from fhir_cds.cql.runtime.interval import Interval, end, start
 from fhir_cds.cql.runtime.interval_ops import OPERATORS
 from fhir_cds.cql.runtime.quantity import Quantity

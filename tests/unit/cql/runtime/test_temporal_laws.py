@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_cds.cql.runtime import calendar_arithmetic as calendar
-from fhir_cds.cql.runtime.comparison import equal, greater, less, order
+from fhir_cds.cql.runtime.comparison import greater, less, order
+from fhir_cds.cql.runtime.equality import equal
 from fhir_cds.cql.runtime.temporal import PRECISIONS, Date, DateTime, Temporal, Time
 from fhir_cds.cql.runtime.temporal_ops import difference_between, duration_between, order_at
 from fhir_cds.cql.runtime.uncertainty import span

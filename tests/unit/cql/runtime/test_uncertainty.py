@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fhir_cds.cql.runtime import OPERATORS
-from fhir_cds.cql.runtime.comparison import equal, less_or_equal
+from fhir_cds.cql.runtime.comparison import less_or_equal
+from fhir_cds.cql.runtime.equality import equal
 from fhir_cds.cql.runtime.interval import Interval
 from fhir_cds.cql.runtime.uncertainty import Uncertainty, at_most, lift, order, span, uncertain
 
