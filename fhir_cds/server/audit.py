@@ -1,7 +1,8 @@
 """Answers on their way to the store: written in batches by one thread, so that no caller waits for the disk.
 
-A batch is what comes within `LINGER` seconds, so that one synced commit serves many answers. What is in the queue when
-the process is killed is lost (less than a second of answers); feedback does not go this way.
+A batch is what comes within `LINGER` seconds, so that one synced commit serves many answers. While the store is away it
+is tried every `PAUSE` seconds. What is in the queue when the process is killed is lost (less than a second of answers,
+unless the store was away); feedback does not go this way.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from fhir_cds.server.tables import StoreError
 
 CAPACITY: Final = 10_000
 LINGER: Final = 0.5
+PAUSE: Final = 5.0
 _BATCH: Final = 500
 
 log: Final = logging.getLogger("fhir_cds.server.audit")
@@ -45,13 +47,27 @@ class Audit:
 
     def _run(self) -> None:
         """Write what is queued every now and then, until told to stop and nothing is left."""
-        while not self._closing.wait(LINGER) or self._queue:
+        pause = LINGER
+        while not self._closing.wait(pause) or self._queue:
+            pause = LINGER
             while self._queue:
-                self._write([self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))])
+                batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+                if not self._written(batch):
+                    self._queue.extendleft(reversed(batch))
+                    pause = PAUSE
+                    break
 
-    def _write(self, answers: list[Answer]) -> None:
-        """Write one batch; what the store does not take is logged as lost."""
+    def _written(self, answers: list[Answer]) -> bool:
+        """Write one batch; say whether it is done with: a store that is away for a while is tried again.
+
+        What the store never takes, or not before the service ends, is logged as lost.
+        """
         try:
             self._store.keep(answers)
         except StoreError as error:
-            log.exception("answers were not kept", extra={"items": len(answers), "error": error.message})
+            told = {"items": len(answers), "error": error.message}
+            if error.passing and not self._closing.is_set():
+                log.warning("the store is away: answers wait and are tried again", extra=told)
+                return False
+            log.exception("answers were not kept", extra=told)
+        return True

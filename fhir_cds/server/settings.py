@@ -35,7 +35,7 @@ class Issuer(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    iss: str = Field(min_length=1)
+    iss: str = Field(min_length=1, max_length=256)
     jku: str | None = None
     jwks_file: Path | None = None
     tenants: tuple[str, ...] = ()

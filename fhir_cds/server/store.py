@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from fhir_cds.cards.messages import FeedbackItem
 from fhir_cds.fhir import codec
@@ -189,7 +189,9 @@ class Store:
             with self._engine.begin() as connection:
                 result = work(connection)
         except SQLAlchemyError as error:
-            raise StoreError(f"the store did not take it: {type(error).__name__}", where="store") from None
+            told = f"the store did not take it: {type(error).__name__}"
+            passing = isinstance(error, (OperationalError, InterfaceError))
+            raise StoreError(told, where="store", passing=passing) from None
         if self._file is not None:
             self._file.check()
         return result

@@ -15,6 +15,8 @@ from fhir_cds.errors import FhirCdsError, InputError
 
 WHERE: Final = "feedback_url"
 META: Final = sa.MetaData()
+BUSY_MILLISECONDS: Final = 5000
+"""How long a writer of SQLite waits for another one."""
 
 RESPONSES: Final = sa.Table(
     "fhir_cds_response",
@@ -58,6 +60,11 @@ class StoreError(FhirCdsError):
 
     status = 503
     code = "transient"
+
+    def __init__(self, message: str, *, where: str | None = None, passing: bool = False) -> None:
+        super().__init__(message, where=where)
+        self.passing = passing
+        """Whether it may be over in a moment: the database is away, locked or full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +159,6 @@ def _create(engine: sa.Engine) -> None:
 def _durable(connection: Any, _record: Any) -> None:
     """Make SQLite sync each commit to disk and let readers and several processes work beside a writer."""
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MILLISECONDS}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -5,6 +5,7 @@
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -322,3 +323,60 @@ def test_audit_goes_on_after_a_fault(
     audit.close()
     assert "answers were not kept" in caplog.text
     assert 0 < store.counts()[0].shown < 501
+
+
+def test_audit_waits_for_a_store_that_is_away(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Answers that the store could not take because it was away for a while are kept when it is back, none is lost."""
+    monkeypatch.setattr("fhir_cds.server.audit.PAUSE", 0.01)
+    keep = store.keep
+    faults = [StoreError("away", passing=True) for _ in range(3)]
+    came = threading.Event()
+
+    def away(answers: list[Answer]) -> None:
+        if faults:
+            raise faults.pop()
+        keep(answers)
+        came.set()
+
+    monkeypatch.setattr(store, "keep", away)
+    audit = Audit(store)
+    for number in range(3):
+        audit(answer(number))
+    assert came.wait(20)
+    audit.close()
+    assert store.counts()[0].shown == 3
+    assert "are tried again" in caplog.text
+
+
+def test_audit_ends_though_the_store_is_away(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What cannot be kept when the service ends is logged as lost; the end does not wait for the store."""
+
+    def away(_answers: list[Answer]) -> None:
+        raise StoreError("away", passing=True)
+
+    monkeypatch.setattr(store, "keep", away)
+    audit = Audit(store)
+    audit(answer())
+    audit.close()
+    assert not audit._thread.is_alive()
+    assert "answers were not kept" in caplog.text
+
+
+def test_a_locked_store_is_a_passing_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may be over in a moment is told apart from what the store never takes."""
+    monkeypatch.setattr("fhir_cds.server.tables.BUSY_MILLISECONDS", 1)
+    store = Store(f"sqlite:///{tmp_path / 'f.sqlite3'}")
+    other = sqlite3.connect(tmp_path / "f.sqlite3", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError) as caught:
+        store.keep([answer()])
+    assert caught.value.passing
+    other.close()
+    with pytest.raises(StoreError) as caught:
+        store.keep([replace(answer(), service=None)])
+    assert not caught.value.passing
+    store.close()
