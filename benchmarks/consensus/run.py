@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.oracle import differences, peer
-from fhir_cds.cql.runtime import temporal
+from fhir_cds.cql.runtime import temporal_text
 from fhir_cds.data.record import PatientRecord, from_resources, read
 from fhir_cds.errors import EvaluationError
 from fhir_cds.fhir import codec
@@ -222,7 +222,7 @@ def every(engine: Engine, one: PatientRecord, names: Sequence[Define]) -> dict[s
 
 def timed(records: dict[str, Any], repeat: int, work: Callable[[Any], Any]) -> Times:
     """Time some work on each record, as if it were the first ever seen: no date text is remembered."""
-    caches = [item for item in vars(temporal).values() if hasattr(item, "cache_clear")]
+    caches = [item for item in vars(temporal_text).values() if hasattr(item, "cache_clear")]
     times = Times()
     for one in records.values():
         work(one)

@@ -26,7 +26,7 @@ import msgspec
 from fhir_cds.authoring.helpers import fhir_helpers
 from fhir_cds.authoring.translate import install, translate
 from fhir_cds.cql import DateTime, Program, Quantity
-from fhir_cds.cql.runtime import temporal
+from fhir_cds.cql.runtime import temporal_text
 
 NOW = "2026-01-01T00:00:00.000+00:00"
 LIBRARY = "BenchCDS"
@@ -94,7 +94,7 @@ def run_ours(work: Path, repeat: int) -> Json:
     texts = [msgspec.json.encode(bundle) for bundle in bundles]
     patients = [[entry["resource"] for entry in bundle["entry"]] for bundle in bundles]
     names = [name for name in program.library(LIBRARY).defines if name != "Patient"]
-    caches = [f for f in vars(temporal).values() if hasattr(f, "cache_clear")]
+    caches = [f for f in vars(temporal_text).values() if hasattr(f, "cache_clear")]
 
     def evaluate(resources: list[Json]) -> None:
         evaluation = program.evaluate(resources, NOW)

@@ -13,7 +13,8 @@ from fhir_cds.cql.runtime.message import Message, MessageError
 from fhir_cds.cql.runtime.numbers import Long
 from fhir_cds.cql.runtime.quantity import Quantity
 from fhir_cds.cql.runtime.state import BudgetSpentError, State
-from fhir_cds.cql.runtime.temporal import Date, DateTime, Time
+from fhir_cds.cql.runtime.temporal import DateTime
+from fhir_cds.cql.runtime.temporal_text import parse_date, parse_datetime, parse_time
 from fhir_cds.cql.typesys import IntervalOf, ListOf, Named, Type
 from fhir_cds.errors import BudgetError, EvaluationError, InputError
 
@@ -134,16 +135,16 @@ def instant(now: str | DateTime) -> DateTime:
     if isinstance(now, DateTime):
         return now
     text = f"{now}T00:00:00.000+00:00" if len(now) == 10 else now
-    found = DateTime.parse(text, 0)
+    found = parse_datetime(text, 0)
     if found is None or found.precision < 5:
         raise InputError("the evaluation time must be a date or a date and time with its offset", where="now")
     return found if found.precision == 6 else DateTime.at(found.lo, found.offset) or found
 
 
 _TEXT: Final[dict[str, Any]] = {
-    "System.Date": lambda text, offset: Date.parse(text),
-    "System.DateTime": DateTime.parse,
-    "System.Time": lambda text, offset: Time.parse(text),
+    "System.Date": lambda text, offset: parse_date(text),
+    "System.DateTime": parse_datetime,
+    "System.Time": lambda text, offset: parse_time(text),
 }
 
 

@@ -10,7 +10,8 @@ import pytest
 from fhir_cds.cql.runtime.clinical import Code, Concept
 from fhir_cds.cql.runtime.interval import Interval
 from fhir_cds.cql.runtime.quantity import Quantity
-from fhir_cds.cql.runtime.temporal import Date, DateTime
+from fhir_cds.cql.runtime.temporal import Date
+from fhir_cds.cql.runtime.temporal_text import parse_datetime
 from fhir_cds.errors import InputError, NotFoundError
 from fhir_cds.fhir import codec
 from fhir_cds.reasoning import assemble, r5, selection
@@ -548,7 +549,7 @@ def test_dv_04_null_several_and_errors() -> None:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (DateTime.parse("2026-01-02T03:04", 60), "2026-01-02T03:04:00+01:00"),
+        (parse_datetime("2026-01-02T03:04", 60), "2026-01-02T03:04:00+01:00"),
         (
             Quantity(Decimal("1.50"), "mg"),
             {"value": Decimal("1.50"), "unit": "mg", "system": "http://unitsofmeasure.org", "code": "mg"},

@@ -13,7 +13,6 @@ HEAVY = {"starlette", "uvicorn", "fhirpy", "aiohttp", "pydantic", "fhir.resource
 LONGEST = 320
 LONGER = {
     "cql/elm.py": "one table and one reader per ELM node kind",
-    "cql/runtime/temporal.py": "three value classes that share their precision rules",
     "cql/runtime/fhir.py": "property access and FHIRHelpers intrinsics over raw JSON",
     "cql/compile/structure.py": "one handler per structural node kind",
     "cql/fhirpath/compile.py": "one handler per FHIRPath construct",

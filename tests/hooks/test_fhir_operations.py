@@ -252,7 +252,7 @@ def test_evaluated_values_are_fhir() -> None:
     from fhir_cds.cql.runtime.clinical import Code
     from fhir_cds.cql.runtime.interval import Interval
     from fhir_cds.cql.runtime.quantity import Quantity
-    from fhir_cds.cql.runtime.temporal import Date
+    from fhir_cds.cql.runtime.temporal_text import parse_date
     from fhir_cds.reasoning.values import EMPTY_LIST, parameters
 
     assert parameters("a", [1, 2]) == [{"name": "a", "valueInteger": 1}, {"name": "a", "valueInteger": 2}]
@@ -264,6 +264,6 @@ def test_evaluated_values_are_fhir() -> None:
     assert parameters("a", Decimal("1.50")) == [{"name": "a", "valueDecimal": Decimal("1.50")}]
     assert parameters("a", Quantity(Decimal(2), "mg"))[0]["valueQuantity"]["code"] == "mg"
     assert parameters("a", Code("c", "s"))[0]["valueCoding"] == {"system": "s", "code": "c"}
-    assert parameters("a", Date.parse("2026-01-31"))[0]["valueDate"] == "2026-01-31"
-    period = Interval(Date.parse("2026-01-01"), Date.parse("2026-01-31"))
+    assert parameters("a", parse_date("2026-01-31"))[0]["valueDate"] == "2026-01-31"
+    period = Interval(parse_date("2026-01-01"), parse_date("2026-01-31"))
     assert parameters("a", period)[0]["valuePeriod"] == {"start": "2026-01-01", "end": "2026-01-31"}

@@ -16,6 +16,7 @@ from fhir_cds.cql.runtime.interval import Interval, end, start
 from fhir_cds.cql.runtime.numbers import Long
 from fhir_cds.cql.runtime.quantity import Quantity, Ratio
 from fhir_cds.cql.runtime.temporal import Date, DateTime, Time, to_datetime
+from fhir_cds.cql.runtime.temporal_text import parse_date, parse_datetime, parse_time
 from fhir_cds.cql.runtime.uncertainty import Uncertainty
 
 TOLERANCE: Final = Decimal("0.00000001")
@@ -138,7 +139,7 @@ def _unescaped(match: re.Match[str]) -> str:
 def moment(text: str) -> Date | DateTime | Time:
     """Read a date or time literal; one with a `T` after the date is a DateTime."""
     body = text[1:]
-    value = Time.parse(body) if body[0] == "T" else DateTime.parse(body, 0) if "T" in body else Date.parse(body)
+    value = parse_time(body) if body[0] == "T" else parse_datetime(body, 0) if "T" in body else parse_date(body)
     if value is None:
         raise ValueError(f"no date or time: {text}")
     return value

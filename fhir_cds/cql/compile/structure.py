@@ -16,7 +16,7 @@ from fhir_cds.cql.modelinfo import element_type, is_resource, is_subtype, primit
 from fhir_cds.cql.runtime import fhir, instances, numbers
 from fhir_cds.cql.runtime.numbers import Long
 from fhir_cds.cql.runtime.quantity import Quantity, Ratio
-from fhir_cds.cql.runtime.temporal import Date, Time
+from fhir_cds.cql.runtime.temporal_text import parse_date, parse_time
 from fhir_cds.cql.trampoline import Step
 from fhir_cds.cql.typesys import (
     DECIMAL,
@@ -54,12 +54,12 @@ def _decimal(text: str) -> Decimal | None:
 _DECIMAL_LIMIT: Final = Decimal(10) ** 28
 _LITERALS: Final[dict[str, Callable[[str], Any]]] = {
     "System.Boolean": lambda text: {"true": True, "false": False}[text],
-    "System.Date": Date.parse,
+    "System.Date": parse_date,
     "System.Decimal": _decimal,
     "System.Integer": _integer,
     "System.Long": _long,
     "System.String": lambda text: text,
-    "System.Time": lambda text: Time.parse(text.removeprefix("T")),
+    "System.Time": parse_time,
 }
 
 

@@ -27,6 +27,7 @@ from fhir_cds.cql.fhirpath.scope import Compiled, Resolver, Run, Scope, Terminol
 from fhir_cds.cql.fhirpath.syntax import Expression
 from fhir_cds.cql.fhirpath.typecheck import ROOTS, check
 from fhir_cds.cql.runtime.temporal import DateTime
+from fhir_cds.cql.runtime.temporal_text import parse_datetime
 
 __all__ = ["FUNCTIONS", "FhirPathError", "FhirPathExpression", "compile_path"]
 
@@ -82,7 +83,7 @@ class FhirPathExpression:
         now: str | DateTime | None,
         *rest: Any,
     ) -> list[Any]:
-        moment = DateTime.parse(now, 0) if isinstance(now, str) else now
+        moment = parse_datetime(now, 0) if isinstance(now, str) else now
         if isinstance(now, str) and moment is None:
             raise FhirPathError("now is not a date and time")
         resolve, terminology, budget = rest

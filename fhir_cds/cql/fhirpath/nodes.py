@@ -18,6 +18,7 @@ from fhir_cds.cql.runtime.fhir import Typed, calendar_unit
 from fhir_cds.cql.runtime.numbers import Long
 from fhir_cds.cql.runtime.quantity import Quantity
 from fhir_cds.cql.runtime.temporal import Date, DateTime, Time
+from fhir_cds.cql.runtime.temporal_text import parse_date, parse_datetime, parse_time
 from fhir_cds.cql.typesys import ChoiceOf, ListOf, Named, Type
 
 Json = dict[str, Any]
@@ -231,10 +232,10 @@ def to_system(item: Any, offset: int) -> Any:
     if kind == "Decimal":
         return value if isinstance(value, Decimal) else Decimal(str(value))
     if kind == "DateTime":
-        return DateTime.parse(value, offset) or value
+        return parse_datetime(value, offset) or value
     if kind == "Date":
-        return Date.parse(value) or value
-    return (Time.parse(value) or value) if kind == "Time" else value
+        return parse_date(value) or value
+    return (parse_time(value) or value) if kind == "Time" else value
 
 
 def _quantity(item: Node, value: Json) -> Any:

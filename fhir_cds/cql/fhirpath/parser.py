@@ -24,6 +24,7 @@ from fhir_cds.cql.fhirpath.syntax import (
 from fhir_cds.cql.runtime.numbers import MAX_INTEGER
 from fhir_cds.cql.runtime.quantity import CALENDAR, Quantity
 from fhir_cds.cql.runtime.temporal import Date, DateTime, Time
+from fhir_cds.cql.runtime.temporal_text import parse_date, parse_datetime, parse_time
 
 MAX_DEPTH: Final = 64
 # Loosest first; each level binds tighter than the one before.
@@ -220,9 +221,9 @@ class _Parser:
         text = token.text[1:]
         value: Date | DateTime | Time | None
         if token.kind == "time":
-            value = Time.parse(text)
+            value = parse_time(text)
         else:
-            value = Date.parse(text) if token.kind == "date" else DateTime.parse(text, self.offset)
+            value = parse_date(text) if token.kind == "date" else parse_datetime(text, self.offset)
         if value is None:
             raise self.error(f"{token.text} is not a date or time", token)
         return value

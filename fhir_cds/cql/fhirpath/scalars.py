@@ -19,8 +19,9 @@ from fhir_cds.cql.fhirpath.nodes import Node
 from fhir_cds.cql.fhirpath.scope import Run, Scope, single
 from fhir_cds.cql.runtime import arithmetic, conversion, quantity, string
 from fhir_cds.cql.runtime.numbers import CONTEXT, decimal, decimals
+from fhir_cds.cql.runtime.precision import DAY
 from fhir_cds.cql.runtime.quantity import Quantity
-from fhir_cds.cql.runtime.temporal import DAY, Date, DateTime, Time
+from fhir_cds.cql.runtime.temporal import Date, DateTime, Time
 
 Items = list[Any]
 Function = Callable[..., Items]

@@ -11,7 +11,7 @@ from fhir_cds.cql.runtime.comparison import order
 from fhir_cds.cql.runtime.interval import Interval, Span, end_span, start_span
 from fhir_cds.cql.runtime.logical import and_
 from fhir_cds.cql.runtime.points import predecessor, successor
-from fhir_cds.cql.runtime.temporal import PRECISION_INDEX
+from fhir_cds.cql.runtime.precision import PRECISION_INDEX
 from fhir_cds.cql.runtime.temporal_ops import TEMPORAL, keys, order_at
 
 Answer = bool | None

@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final, TypeVar
 
-from fhir_cds.cql.runtime.temporal import (
+from fhir_cds.cql.runtime.precision import (
     DATE_DIGITS,
     DAY,
     DAY_MS,
@@ -25,11 +25,9 @@ from fhir_cds.cql.runtime.temporal import (
     TIME_DIGITS,
     UNIT_MS,
     YEAR,
-    Date,
-    DateTime,
-    Time,
     days_in_month,
 )
+from fhir_cds.cql.runtime.temporal import Date, DateTime, Time
 
 T = TypeVar("T", Date, DateTime, Time)
 

@@ -10,9 +10,11 @@ from typing import Any, Final
 from fhir_cds.cql.runtime import quantity
 from fhir_cds.cql.runtime.clinical import Code, Concept
 from fhir_cds.cql.runtime.numbers import Long, decimal, decimal_text, integer, long
+from fhir_cds.cql.runtime.precision import DAY
 from fhir_cds.cql.runtime.quantity import CALENDAR, Quantity, Ratio
-from fhir_cds.cql.runtime.temporal import DAY, Date, DateTime, Time, parse_date, parse_datetime, parse_time, to_datetime
+from fhir_cds.cql.runtime.temporal import Date, DateTime, Time, to_datetime
 from fhir_cds.cql.runtime.temporal_ops import State, date_from
+from fhir_cds.cql.runtime.temporal_text import parse_date, parse_datetime, parse_time
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,40}")
 _DECIMAL: Final = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{1,40})?")

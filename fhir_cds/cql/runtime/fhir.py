@@ -17,7 +17,8 @@ from fhir_cds.cql.runtime.clinical import Code, CodeSystem, Concept, ValueSet
 from fhir_cds.cql.runtime.interval import Interval
 from fhir_cds.cql.runtime.numbers import Long
 from fhir_cds.cql.runtime.quantity import Quantity, Ratio
-from fhir_cds.cql.runtime.temporal import Date, DateTime, Time, parse_date, parse_datetime
+from fhir_cds.cql.runtime.temporal import Date, DateTime, Time
+from fhir_cds.cql.runtime.temporal_text import parse_date, parse_datetime, parse_time
 from fhir_cds.cql.runtime.uncertainty import Uncertainty
 from fhir_cds.cql.typesys import ChoiceOf, IntervalOf, ListOf, Named, TupleOf, Type
 
@@ -54,7 +55,7 @@ def to_datetime(state: Any, value: str | None) -> DateTime | None:
 
 def to_time(value: str | None) -> Time | None:
     """Return a FHIR time as CQL Time; null for text that is no time."""
-    return None if value is None else Time.parse(value)
+    return None if value is None else parse_time(value)
 
 
 PRIMITIVES: Final[dict[str, tuple[Callable[..., Any], bool] | None]] = {

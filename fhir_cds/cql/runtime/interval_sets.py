@@ -18,8 +18,9 @@ from fhir_cds.cql.runtime.comparison import less_or_equal, order
 from fhir_cds.cql.runtime.interval import Interval, end, end_span, start, start_span
 from fhir_cds.cql.runtime.numbers import CONTEXT, Long, decimals, integer, long
 from fhir_cds.cql.runtime.points import successor
+from fhir_cds.cql.runtime.precision import DAY, HOUR, PRECISIONS
 from fhir_cds.cql.runtime.quantity import Quantity
-from fhir_cds.cql.runtime.temporal import DAY, HOUR, PRECISIONS, Date, DateTime, Temporal, Time
+from fhir_cds.cql.runtime.temporal import Date, DateTime, Temporal, Time
 from fhir_cds.cql.runtime.temporal_ops import TEMPORAL, order_at
 
 # More pieces than this are a mistake in the expression, not an answer.

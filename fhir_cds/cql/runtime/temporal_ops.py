@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Final, Protocol
 
 from fhir_cds.cql.runtime.comparison import order
-from fhir_cds.cql.runtime.temporal import (
+from fhir_cds.cql.runtime.precision import (
     DAY,
     DAY_MS,
     EPOCH_ORDINAL,
@@ -22,14 +22,8 @@ from fhir_cds.cql.runtime.temporal import (
     PRECISION_INDEX,
     SECOND,
     UNIT_MS,
-    Date,
-    DateTime,
-    Temporal,
-    Time,
-    decimal_seconds,
-    key,
-    to_datetime,
 )
+from fhir_cds.cql.runtime.temporal import Date, DateTime, Temporal, Time, decimal_seconds, key, to_datetime
 from fhir_cds.cql.runtime.uncertainty import Uncertainty, uncertain
 
 TEMPORAL: Final = (Date, DateTime, Time)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fhir_cds.cql import Code, Concept, Date, DateTime, Interval, Long, Quantity, Ratio, Uncertainty, ValueSet
+from fhir_cds.cql import Code, Concept, Interval, Long, Quantity, Ratio, Uncertainty, ValueSet
 from fhir_cds.cql.modelinfo import (
     element_type,
     is_resource,
@@ -22,6 +22,7 @@ from fhir_cds.cql.modelinfo import (
 from fhir_cds.cql.modelinfo.generate import generate, is_fresh, main
 from fhir_cds.cql.runtime import fhir, fhir_helpers
 from fhir_cds.cql.runtime.fhir import Typed
+from fhir_cds.cql.runtime.temporal_text import parse_date, parse_datetime
 from fhir_cds.cql.typesys import (
     ANY,
     BOOLEAN,
@@ -127,7 +128,7 @@ def test_dynamic_properties() -> None:
     assert read(STATE, read(STATE, observation, "value"), "value") == "x"
     assert read(STATE, read(STATE, observation, "value"), "extension") is None
     assert read(STATE, read(STATE, observation, "code"), "text") == Typed("FHIR.string", "t")
-    assert read(STATE, Typed("FHIR.dateTime", "2020"), "value") == DateTime.parse("2020", 0)
+    assert read(STATE, Typed("FHIR.dateTime", "2020"), "value") == parse_datetime("2020", 0)
     assert read(STATE, {"a": 1}, "a") == 1
     assert read(STATE, [{"a": 1}, {"a": [2, 3]}, {}], "a") == [1, 2, 3]
     assert read(STATE, Quantity(Decimal(1), "mg"), "unit") == "mg"
@@ -142,7 +143,7 @@ def test_primitives() -> None:
     assert fhir.to_decimal("5.0") == Decimal("5.0")
     assert fhir.to_decimal(True) is None
     assert fhir.to_date("garbage") is None
-    assert fhir.primitive(STATE, "FHIR.date", "2020-01") == Date.parse("2020-01")
+    assert fhir.primitive(STATE, "FHIR.date", "2020-01") == parse_date("2020-01")
     assert fhir.primitive(STATE, "FHIR.code", "x") == "x"
     assert fhir.first_key({"b": 2}, ("a", "b")) == 2
     assert fhir.primitive_part(None, "_a", "id") is None
@@ -187,7 +188,7 @@ def test_external_functions() -> None:
     assert fhir_helpers.has_value(STATE, "x")
     assert not fhir_helpers.has_value(STATE, None)
     assert not fhir_helpers.has_value(STATE, Typed("FHIR.Quantity", {}))
-    assert fhir_helpers.get_value(STATE, Typed("FHIR.date", "2020")) == Date.parse("2020")
+    assert fhir_helpers.get_value(STATE, Typed("FHIR.date", "2020")) == parse_date("2020")
     assert fhir_helpers.get_value(STATE, Typed("FHIR.Quantity", {})) is None
     assert fhir_helpers.get_value(STATE, "x") == "x"
     assert fhir_helpers.get_value(STATE, {}) is None

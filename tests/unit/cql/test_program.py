@@ -13,20 +13,18 @@ from fhir_cds.cql import (
     Code,
     CodeSystem,
     Concept,
-    Date,
-    DateTime,
     Interval,
     Long,
     Program,
     Quantity,
     Ratio,
     Retrieve,
-    Time,
     Uncertainty,
     ValueSet,
     to_json,
 )
 from fhir_cds.cql.runtime.fhir import Typed
+from fhir_cds.cql.runtime.temporal_text import parse_date, parse_datetime, parse_time
 from fhir_cds.errors import ElmError, EvaluationError, InputError
 
 NOW = "2020-06-15T12:00:00.000+00:00"
@@ -180,7 +178,7 @@ def test_parameters(program: Program) -> None:
     assert to_json(evaluation.value("Basics", "Period start")) == "2020-01-01"
     period = {"start": "2022-01-01", "end": "2022-12-31"}  # as a FHIR Period of a Parameters resource
     assert to_json(program.evaluate([], NOW, {"Period": period}).value("Basics", "Period start")) == "2022-01-01"
-    given = Interval(DateTime.parse("2021", 0), None, True, True, "DateTime")
+    given = Interval(parse_datetime("2021", 0), None, True, True, "DateTime")
     assert str(program.evaluate([], NOW, {"Period": given}).value("Basics", "Period start")) == "2021"
 
 
@@ -242,7 +240,7 @@ def test_time_forms(write: Any) -> None:
     program = Program.load([write.library({"type": "Now"})], {})
     assert str(program.evaluate([], "2020-01-01").value("Hand", "x")) == "2020-01-01T00:00:00.000+00:00"
     assert str(program.evaluate([], "2020-01-01T10:00:00+02:00").value("Hand", "x")) == "2020-01-01T10:00:00.000+02:00"
-    moment = DateTime.parse("2020-01-01T10:00:00.123-05:00", 0)
+    moment = parse_datetime("2020-01-01T10:00:00.123-05:00", 0)
     assert moment is not None
     assert program.evaluate([], moment).value("Hand", "x") == moment
 
@@ -271,8 +269,8 @@ def test_json_of_every_value() -> None:
     values = {
         "decimal": (Decimal("1.50"), Decimal("1.50")),
         "long": (Long(5), 5),
-        "date": (Date.parse("2020-02"), "2020-02"),
-        "time": (Time.parse("10:00"), "10:00"),
+        "date": (parse_date("2020-02"), "2020-02"),
+        "time": (parse_time("10:00"), "10:00"),
         "quantity": (quantity, {"value": Decimal("1.50"), "unit": "mg"}),
         "ratio": (
             Ratio(quantity, quantity),
@@ -288,7 +286,7 @@ def test_json_of_every_value() -> None:
         "concept without text": (Concept(()), {"codes": []}),
         "valueset": (ValueSet("v"), {"id": "v"}),
         "codesystem": (CodeSystem("s"), {"id": "s"}),
-        "tuple": ({"a": [Date.parse("2020")]}, {"a": ["2020"]}),
+        "tuple": ({"a": [parse_date("2020")]}, {"a": ["2020"]}),
         "resource": ({"resourceType": "Patient", "id": "p", "name": []}, {"reference": "Patient/p"}),
         "typed": (Typed("FHIR.dateTime", "2020"), "2020"),
         "null": (None, None),

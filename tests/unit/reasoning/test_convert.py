@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from fhir_cds.cql import Code, Concept, Date, DateTime, Interval, Quantity, Ratio, Time, ValueSet
+from fhir_cds.cql import Code, Concept, Date, Interval, Quantity, Ratio, ValueSet
 from fhir_cds.cql.runtime.fhir import Typed
+from fhir_cds.cql.runtime.temporal_text import parse_datetime, parse_time
 from fhir_cds.errors import ContentError
 from fhir_cds.reasoning.convert import Element, element
 
@@ -23,9 +24,9 @@ A = Code("a", "http://s", "1", "Letter A")
         (Decimal("1.50"), "", Element("decimal", Decimal("1.50"))),
         ("x", "", Element("string", "x")),
         (Date.of(2026, 1), "", Element("date", "2026-01")),
-        (DateTime.parse("2026-01-02", 0), "", Element("dateTime", "2026-01-02")),
-        (DateTime.parse("2026-01-02T03:04:05.678Z", 0), "", Element("dateTime", "2026-01-02T03:04:05.678+00:00")),
-        (Time.parse("03:04"), "", Element("time", "03:04:00")),
+        (parse_datetime("2026-01-02", 0), "", Element("dateTime", "2026-01-02")),
+        (parse_datetime("2026-01-02T03:04:05.678Z", 0), "", Element("dateTime", "2026-01-02T03:04:05.678+00:00")),
+        (parse_time("03:04"), "", Element("time", "03:04:00")),
         (A, "intent", Element("code", "a")),
         (Concept((), "none"), "status", Element("code", None)),
         (A, "tag", Element("Coding", {"system": "http://s", "version": "1", "code": "a", "display": "Letter A"})),

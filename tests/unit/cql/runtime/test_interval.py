@@ -14,13 +14,14 @@ from fhir_cds.cql.runtime.interval_ops import OPERATORS
 from fhir_cds.cql.runtime.interval_sets import MAX_PIECES
 from fhir_cds.cql.runtime.numbers import MAX_DECIMAL, MAX_INTEGER, MIN_INTEGER, Long
 from fhir_cds.cql.runtime.quantity import Quantity
-from fhir_cds.cql.runtime.temporal import Date, DateTime, Time
+from fhir_cds.cql.runtime.temporal import Date
+from fhir_cds.cql.runtime.temporal_text import parse_date, parse_datetime, parse_time
 
 D = Decimal
 _KINDS: dict[str, Any] = {
-    "T": Time.parse,
-    "D": Date.parse,
-    "Z": lambda text: DateTime.parse(text, 0),
+    "T": parse_time,
+    "D": parse_date,
+    "Z": lambda text: parse_datetime(text, 0),
     "L": Long,
     "N": D,
     "Q": lambda text: Quantity(D(text), "g"),
@@ -61,8 +62,8 @@ def i(text: str) -> Any:
         ("N(1.0,2.0)", D("1.00000001"), D("1.99999999")),
         ("Q(1,2)", Quantity(D("1.00000001"), "g"), Quantity(D("1.99999999"), "g")),
         ("Q[1,_]", Quantity(D(1), "g"), Quantity(MAX_DECIMAL, "g")),
-        ("D(2014-02,2014-03-01)", Date.parse("2014-03"), Date.parse("2014-02-28")),
-        ("T(10:59,11:01)", Time.parse("11:00"), Time.parse("11:00")),
+        ("D(2014-02,2014-03-01)", parse_date("2014-03"), parse_date("2014-02-28")),
+        ("T(10:59,11:01)", parse_time("11:00"), parse_time("11:00")),
     ],
 )
 def test_start_and_end(text: str, first: Any, last: Any) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from fhir_cds.cql.runtime.interval_ops import OPERATORS as INTERVAL_OPERATORS
-from fhir_cds.cql.runtime.temporal import Date, DateTime, Temporal, Time
+from fhir_cds.cql.runtime.temporal import DateTime, Temporal
 from fhir_cds.cql.runtime.temporal_ops import OPERATORS, STATEFUL, order_at
+from fhir_cds.cql.runtime.temporal_text import parse_date, parse_datetime, parse_time
 from fhir_cds.cql.runtime.uncertainty import Uncertainty
 
 
@@ -26,9 +27,9 @@ def read(text: str, zone: int = 0) -> Temporal:
     """Read any of the three: `T…` is a time, a `T` within a DateTime."""
     found: Temporal | None
     if text.startswith("T"):
-        found = Time.parse(text)
+        found = parse_time(text)
     else:
-        found = DateTime.parse(text, zone) if "T" in text else Date.parse(text)
+        found = parse_datetime(text, zone) if "T" in text else parse_date(text)
     assert found is not None
     return found
 
