@@ -1,11 +1,13 @@
 """CDS Hooks checklist: discovery (D) and the prefetch templates we publish (P); ids as in the conformance table."""
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
 
 import ehr
 import pytest
+from joserfc.jwk import ECKey
 from starlette.testclient import TestClient
 
 from fhir_cds.cards.contexts import HOOKS
@@ -103,7 +105,9 @@ def test_d10_one_id_on_several_hooks(client: TestClient, services: list[dict[str
 
 def test_d11_discovery_needs_the_jwt_too(make_client: Callable[..., TestClient], tmp_path: Any) -> None:
     """Where callers must prove who they are, discovery is no exception; the refusal is bare."""
-    issuer = {"iss": "https://ehr.example.org", "jwks_file": tmp_path / "none.json"}
+    file = tmp_path / "jwks.json"
+    file.write_text(json.dumps({"keys": [ECKey.generate_key("P-384", {"kid": "1"}).as_dict(private=False)]}))
+    issuer = {"iss": "https://ehr.example.org", "jwks_file": file}
     answer = make_client(issuers=(issuer,), public_url="https://cds.example.org").get("/cds-services")
     assert (answer.status_code, answer.content) == (401, b"")
 
