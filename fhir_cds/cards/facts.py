@@ -43,6 +43,8 @@ _TAG: Final = re.compile(
 
 _CODES: Final = ("code", "vaccineCode", "medicationCodeableConcept", "type")
 _LONGEST_LIST: Final = 4
+LONGEST: Final = 200
+"""The most characters of a value: a whole note may stand where a display belongs."""
 
 
 class Line(Struct, frozen=True):
@@ -88,7 +90,8 @@ class Facts(Struct, frozen=True):
 
     def _line(self, reason: Reason) -> Line:
         """Return one fact as a line."""
-        value = markdown.escape(self.value(reason))
+        value = self.value(reason)
+        value = markdown.escape(value if len(value) <= LONGEST else markdown.fit(value, LONGEST))
         said = [value] if value else []
         if reason.resources:
             known = self._sources

@@ -6,7 +6,9 @@ Members they do not know are tolerated (`extension` may sit anywhere). Field nam
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 from uuid import UUID
 
@@ -24,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
 
 from fhir_cds.errors import InputError
 
@@ -69,6 +72,26 @@ class Incoming(BaseModel):
 
     name: ClassVar[str] = "message"
 
+
+_WORDS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "missing": "is missing",
+        "dict_type": "must be an object",
+        "model_type": "must be an object",
+        "model_attributes_type": "must be an object",
+        "tuple_type": "must be a list",
+        "too_short": "must not be empty",
+        "string_type": "must be a text",
+        "string_too_short": "must not be empty",
+        "string_pattern_mismatch": "holds a control character",
+        "uuid_type": "must be a UUID",
+        "uuid_parsing": "must be a UUID",
+        "int_type": "must be a whole number",
+        "int_parsing": "must be a whole number",
+        "int_from_float": "must be a whole number",
+    }
+)
+"""What pydantic calls a fault, in words of JSON; the others say it well enough."""
 
 M = TypeVar("M", bound=Incoming)
 
@@ -175,10 +198,18 @@ def _parse(model: type[M], document: Any) -> M:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(str(part) for part in fault['loc']) or '(root)'}: {fault['msg']}"
-            for fault in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or None
-        raise InputError(f"not a valid {model.name}: {'; '.join(faults)}", where=where) from None
+        found = {_place(fault): _told(fault) for fault in error.errors(include_url=False, include_input=False)}
+        # of a list whose items are wrong pydantic also says that it is too short
+        faults = {where: text for where, text in found.items() if not any(o.startswith(f"{where}.") for o in found)}
+        told = "; ".join(f"{where or '(root)'}: {text}" for where, text in faults.items())
+        raise InputError(f"not a valid {model.name}: {told}", where=next(iter(faults)) or None) from None
+
+
+def _place(fault: ErrorDetails) -> str:
+    """Return the member that a fault is about."""
+    return ".".join(str(part) for part in fault["loc"])
+
+
+def _told(fault: ErrorDetails) -> str:
+    """Return what is wrong in words of JSON."""
+    return _WORDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")

@@ -109,3 +109,21 @@ def test_feedback_is_a_list_in_an_object() -> None:
     """One bare item, as some clients send it, is not the standard's form."""
     with pytest.raises(InputError, match="feedback"):
         parse_feedback({**FEEDBACK, "outcome": "overridden"})
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ({"feedback": {}}, "feedback: must be a list"),
+        ({"feedback": []}, "feedback: must not be empty"),
+        ({"feedback": [1]}, "feedback.0: must be an object"),
+        ({"feedback": [{**FEEDBACK, "outcome": "overridden", "card": 1}]}, "feedback.0.card: must be a text"),
+        ({"feedback": [{"card": "c", "outcome": "overridden"}]}, "feedback.0.outcomeTimestamp: is missing"),
+        ({"feedback": [FEEDBACK]}, "feedback.0: outcome accepted needs acceptedSuggestions"),
+    ],
+)
+def test_faults_are_told_in_words_of_json(message: object, told: str) -> None:
+    """What is wrong is told once, in words of JSON: no tuple, dictionary or "Value error"."""
+    with pytest.raises(InputError) as caught:
+        parse_feedback(message)
+    assert caught.value.message == f"not a valid CDS Hooks feedback: {told}"
