@@ -53,7 +53,7 @@ def report(
     first = _day(since)
     settings = load_settings(config)
     names = names_of(load_content(content_roots(settings.content, os.environ)))
-    store = Store(settings.feedback_url)
+    store = _store(settings.feedback_url)
     try:
         counts, months = store.counts(first), store.months(first)
     finally:
@@ -71,12 +71,21 @@ def report(
 def purge(config: Config = None) -> None:
     """Delete answers and feedback that are older than the retention time of the settings."""
     settings = load_settings(config)
-    store = Store(settings.feedback_url)
+    store = _store(settings.feedback_url)
     try:
         number = store.purge(datetime.now(UTC) - timedelta(days=settings.feedback_retention_days))
     finally:
         store.close()
     typer.echo(f"{number} rows older than {settings.feedback_retention_days} days deleted")
+
+
+def _store(url: str) -> Store:
+    """Return the store that a service wrote; raises InputError where none is: an empty report would be a false one."""
+    path = url.partition(":///")[2].partition("?")[0] if url.startswith("sqlite") else ""
+    if path and not Path(path).is_file():
+        told = f"no store at {path}: run this with the service's settings, and in its folder where the path is relative"
+        raise InputError(told, where="feedback_url")
+    return Store(url)
 
 
 def as_json(count: Count) -> dict[str, object]:

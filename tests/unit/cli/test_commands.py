@@ -272,13 +272,36 @@ def test_feedback_report(
     capsysbinary: pytest.CaptureFixture[bytes], feedback_store: Callable[[], None], form: str
 ) -> None:
     """The report gives rates and reasons in every form; the page escapes what it shows."""
-    assert run(["feedback", "report", "--format", form]) == 0
     feedback_store()
-    capsysbinary.readouterr()
     assert run(["feedback", "report", "--format", form]) == 0
     text = capsysbinary.readouterr().out.decode()
     assert "too-late" in text
     assert ("guide:&lt;1&gt;" if form == "html" else "guide:<1>") in text
+
+
+@pytest.mark.parametrize("command", ["report", "purge"])
+def test_a_feedback_store_that_is_not_there(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    """In the wrong folder nothing is reported as if no card had been shown, and no empty store is left there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FHIR_CDS_FEEDBACK_URL", "sqlite:///f.sqlite3")
+    assert run(["feedback", command]) == 2
+    assert "no store at f.sqlite3" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_feedback_report_before_the_first_card(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A store in which nothing is yet says so."""
+    from fhir_cds.server.store import Store
+
+    url = f"sqlite:///{tmp_path}/f.sqlite3"
+    Store(url).close()
+    monkeypatch.setenv("FHIR_CDS_FEEDBACK_URL", url)
+    assert run(["feedback", "report"]) == 0
+    assert "No cards have been shown yet." in capsys.readouterr().out
 
 
 def test_feedback_page_speaks_the_words_of_the_content() -> None:
