@@ -1,7 +1,7 @@
 """The closed table of ELM: every node type with its allowed fields (ELM r1, expression.xsd and clinicalexpression.xsd).
 
 A field is `name:kind`; kinds: `E` expression, `S` text, `B` boolean, `N` number, `Q` type name, `T` type specifier,
-`P` date-time precision, `J` anything; another name is an element type, or after `E=` the expression type meant where
+`P` date-time precision; another name is an element type, or after `E=` the expression type meant where
 the JSON leaves `type` out. A final `*` marks a list, `!` a field that must be there.
 A node type or field that is not in these tables is refused when a library is loaded.
 """
@@ -152,7 +152,7 @@ class Field:
     """One allowed field of a node type."""
 
     name: str
-    kind: str  # E S B N Q T P J, or an element type
+    kind: str  # E S B N Q T P, or an element type
     many: bool
     required: bool
     default_type: str | None  # for E: the expression type when the JSON leaves it out

@@ -11,7 +11,8 @@ from typing import Any
 
 from fhir_cds.cql.compile.assemble import UNSET, Compiled, assemble
 from fhir_cds.cql.compile.context import HELPERS, CodeSet, DefineKey
-from fhir_cds.cql.elm import ElmLibrary, identity, parse
+from fhir_cds.cql.elm import ElmLibrary
+from fhir_cds.cql.elm_reader import identity, parse
 from fhir_cds.cql.evaluate import DEFAULT_BUDGET, Evaluation, instant, parameter_value
 from fhir_cds.cql.index import Retrieve
 from fhir_cds.cql.runtime.state import State

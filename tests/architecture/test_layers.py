@@ -12,7 +12,6 @@ from .sources import MODULES, PACKAGE, ROOT, imports, name
 HEAVY = {"starlette", "uvicorn", "fhirpy", "aiohttp", "pydantic", "fhir.resources", "typer", "sqlalchemy", "joserfc"}
 LONGEST = 320
 LONGER = {
-    "cql/elm.py": "one table and one reader per ELM node kind",
     "cql/runtime/fhir.py": "property access and FHIRHelpers intrinsics over raw JSON",
     "cql/compile/structure.py": "one handler per structural node kind",
     "cql/fhirpath/compile.py": "one handler per FHIRPath construct",
