@@ -24,14 +24,16 @@ _TITLES: Final[dict[str, str]] = {
     "interval_ops": "Intervals (and their list overloads)",
     "iteration": "Iteration",
     "list_ops": "Lists",
+    "literals": "Literals, selectors, instances, properties",
     "logical": "Logic",
     "message": "Messages",
     "nullological": "Null",
+    "properties": "Literals, selectors, instances, properties",
     "query": "Queries",
     "references": "References, functions, parameters",
     "retrieve": "Retrieve",
+    "selectors": "Literals, selectors, instances, properties",
     "string": "Text",
-    "structure": "Literals, selectors, instances, properties",
     "temporal_ops": "Dates and times",
 }
 

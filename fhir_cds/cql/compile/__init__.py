@@ -9,16 +9,31 @@ from fhir_cds.cql.compile import (
     clinical,
     conditional,
     iteration,
+    literals,
     logic,
     operators,
+    properties,
     query,
     references,
     retrieve,
-    structure,
+    selectors,
 )
 from fhir_cds.cql.compile.context import Handler
 
-CHAPTERS: Final = (operators, logic, conditional, structure, casts, query, iteration, references, clinical, retrieve)
+CHAPTERS: Final = (
+    operators,
+    logic,
+    conditional,
+    literals,
+    selectors,
+    properties,
+    casts,
+    query,
+    iteration,
+    references,
+    clinical,
+    retrieve,
+)
 
 HANDLERS: Final[dict[str, Handler]] = {kind: step for chapter in CHAPTERS for kind, step in chapter.HANDLERS.items()}
 TESTS: Final[dict[str, Handler]] = {kind: step for chapter in CHAPTERS for kind, step in chapter.TESTS.items()}

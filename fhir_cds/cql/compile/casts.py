@@ -7,7 +7,7 @@ from typing import Final
 from fhir_cds.cql.compile.context import Compiler, Handler
 from fhir_cds.cql.compile.emit import NO_VALUE, Expr
 from fhir_cds.cql.compile.operators import call
-from fhir_cds.cql.compile.structure import access
+from fhir_cds.cql.compile.properties import access, step
 from fhir_cds.cql.elm import Node
 from fhir_cds.cql.modelinfo import element_type, is_resource, is_subtype
 from fhir_cds.cql.runtime import fhir
@@ -37,8 +37,6 @@ def as_(c: Compiler, node: Node) -> Step[Expr]:
 
 
 def _sorted_element(c: Compiler, operand: Node, wanted: Type) -> Expr | None:
-    from fhir_cds.cql.compile.structure import step  # noqa: PLC0415
-
     row = c.scope[("sort", "")]
     return step(c, row, operand["name"], operand.type, wanted) if isinstance(row.type, Named) else None
 

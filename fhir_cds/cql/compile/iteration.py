@@ -6,7 +6,7 @@ from typing import Final
 
 from fhir_cds.cql.compile.context import MAX_DEPTH, Compiler, Handler
 from fhir_cds.cql.compile.emit import Expr
-from fhir_cds.cql.compile.operators import OPERATORS_BY_PATH
+from fhir_cds.cql.compile.operators import items_by_path
 from fhir_cds.cql.elm import Node
 from fhir_cds.cql.runtime import list_ops
 from fhir_cds.cql.runtime.state import cross, rows
@@ -99,7 +99,7 @@ def _aggregate(c: Compiler, node: Node) -> Step[Expr]:
     outer_scope = c.scope
     source: Expr = c.writer.spill((yield c.visit(node["source"])))
     if node.get("path"):
-        source = c.writer.spill(Expr(f"{c.k(OPERATORS_BY_PATH)}(s, {source.text}, {c.k(node['path'])})"))
+        source = c.writer.spill(Expr(f"{c.k(items_by_path)}(s, {source.text}, {c.k(node['path'])})"))
     start: Expr | None = None
     if node.get("initialValue") is not None:
         start = yield c.visit(node["initialValue"])

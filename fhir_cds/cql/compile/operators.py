@@ -10,7 +10,7 @@ from fhir_cds.cql.compile.context import Compiler, Handler
 from fhir_cds.cql.compile.emit import Expr
 from fhir_cds.cql.elm import Node
 from fhir_cds.cql.elm_schema import EXPRESSIONS
-from fhir_cds.cql.runtime import OPERATORS, STATEFUL, list_ops
+from fhir_cds.cql.runtime import OPERATORS, STATEFUL, fhir, list_ops
 from fhir_cds.cql.trampoline import Step
 from fhir_cds.cql.typesys import (
     BOOLEAN,
@@ -153,9 +153,7 @@ def call(c: Compiler, node: Node, operands: list[Expr], trailing: list[Any]) -> 
             return c.writer.constant(function(*[e.value for e in operands], *trailing), kind)
         except Exception:  # an error belongs to the evaluation, if it ever gets there
             return _call(c, node.kind, operands, trailing, kind)
-    if len(operands) == 1 and node.kind in {"Union", "Intersect", "Except"}:
-        return operands[0]
-    if len(operands) > 2 and node.kind in {"Union", "Intersect", "Except"}:
+    if len(operands) != 2 and node.kind in {"Union", "Intersect", "Except"}:
         folded = operands[0]
         for operand in operands[1:]:
             folded = c.writer.spill(_call(c, node.kind, [folded, operand], [], kind))
@@ -174,18 +172,12 @@ def aggregate(c: Compiler, node: Node) -> Step[Expr]:
     """Compile an aggregate over a list, or over one element of its items when `path` is given."""
     source: Expr = yield c.visit(node["source"])
     if node.get("path"):
-        from_items = c.k(OPERATORS_BY_PATH)
-        source = Expr(f"{from_items}(s, {source.text}, {c.k(node['path'])})", None)
+        source = Expr(f"{c.k(items_by_path)}(s, {source.text}, {c.k(node['path'])})", None)
     return _call(c, node.kind, [source], [], result_type(node, source.type))
 
 
-def _items_by_path(state: Any, items: list[Any] | None, path: str) -> list[Any] | None:
-    from fhir_cds.cql.runtime.fhir import dynamic_property  # noqa: PLC0415
-
-    return None if items is None else [dynamic_property(state, item, path) for item in items]
-
-
-OPERATORS_BY_PATH: Final = _items_by_path
+def items_by_path(state: Any, items: list[Any] | None, path: str) -> list[Any] | None:
+    return None if items is None else [fhir.dynamic_property(state, item, path) for item in items]
 
 
 def bound(c: Compiler, node: Node) -> Step[Expr]:

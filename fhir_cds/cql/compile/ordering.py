@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fhir_cds.cql.compile.context import Compiler
 from fhir_cds.cql.compile.emit import Expr
-from fhir_cds.cql.compile.structure import path_segments, primitive_value, step
+from fhir_cds.cql.compile.properties import path_segments, primitive_value, step
 from fhir_cds.cql.elm import Node
 from fhir_cds.cql.modelinfo import primitive_of
 from fhir_cds.cql.runtime import fhir

@@ -8,7 +8,7 @@ from typing import Any, Final
 from fhir_cds.cql.compile.casts import assignable, passed
 from fhir_cds.cql.compile.context import HELPERS, Compiler, Handler
 from fhir_cds.cql.compile.emit import Expr
-from fhir_cds.cql.compile.structure import primitive_value
+from fhir_cds.cql.compile.properties import primitive_value
 from fhir_cds.cql.elm import Define, ElmLibrary, Node
 from fhir_cds.cql.modelinfo import is_subtype, primitive_of
 from fhir_cds.cql.runtime import fhir, fhir_helpers

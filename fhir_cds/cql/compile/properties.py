@@ -1,192 +1,20 @@
-"""Literals, selectors, instances and property access."""
+"""Property access: one element of a value, read by the value's static type where there is one."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Final
 
 from fhir_cds.cql.compile.context import Compiler, Handler
-from fhir_cds.cql.compile.emit import NULL, Expr
-from fhir_cds.cql.compile.operators import call
+from fhir_cds.cql.compile.emit import Expr
 from fhir_cds.cql.elm import Node
-from fhir_cds.cql.modelinfo import element_type, is_resource, is_subtype, primitive_of
-from fhir_cds.cql.runtime import fhir, instances, numbers
-from fhir_cds.cql.runtime.numbers import Long
-from fhir_cds.cql.runtime.quantity import Quantity, Ratio
-from fhir_cds.cql.runtime.temporal_text import parse_date, parse_time
+from fhir_cds.cql.modelinfo import element_type, is_subtype, primitive_of
+from fhir_cds.cql.runtime import fhir
 from fhir_cds.cql.trampoline import Step
-from fhir_cds.cql.typesys import (
-    DECIMAL,
-    INTEGER,
-    LONG,
-    QUANTITY,
-    RATIO,
-    ChoiceOf,
-    IntervalOf,
-    ListOf,
-    Named,
-    TupleOf,
-    Type,
-)
+from fhir_cds.cql.typesys import ChoiceOf, IntervalOf, ListOf, Named, TupleOf, Type
 
 _INDEXED: Final = re.compile(r"([^\[\]]+)\[(\d{1,6})\]")
-
-
-# --- literals
-
-
-def _integer(text: str) -> int | None:
-    return numbers.integer(int(text))
-
-
-def _long(text: str) -> Long | None:
-    return numbers.long(int(text.removesuffix("L")))
-
-
-def _decimal(text: str) -> Decimal | None:
-    value = Decimal(text)
-    return value if value.is_finite() and abs(value) < _DECIMAL_LIMIT and numbers.decimals(value) <= 8 else None
-
-
-_DECIMAL_LIMIT: Final = Decimal(10) ** 28
-_LITERALS: Final[dict[str, Callable[[str], Any]]] = {
-    "System.Boolean": lambda text: {"true": True, "false": False}[text],
-    "System.Date": parse_date,
-    "System.Decimal": _decimal,
-    "System.Integer": _integer,
-    "System.Long": _long,
-    "System.String": lambda text: text,
-    "System.Time": parse_time,
-}
-
-
-def _literal(c: Compiler, node: Node, sign: str) -> Expr:
-    kind = node["valueType"]
-    read = _LITERALS.get(kind.name)
-    try:
-        value = read(sign + (node.get("value") or "")) if read else None
-    except (ValueError, KeyError, InvalidOperation):
-        value = None
-    if value is None:
-        raise c.fail(f"a literal that is not a {kind}")
-    return c.writer.constant(value, kind)
-
-
-def literal(c: Compiler, node: Node) -> Step[Expr]:
-    """Compile Literal to a constant; text that is no value of its type is refused."""
-    yield from ()
-    return _literal(c, node, "")
-
-
-def negate(c: Compiler, node: Node) -> Step[Expr]:
-    """Compile Negate; of a number literal it is a literal, since -2147483648 is one but 2147483648 is not."""
-    operand = node["operand"]
-    if operand.kind == "Literal" and operand["valueType"] in {INTEGER, LONG, DECIMAL}:
-        return _literal(c, operand, "-")
-    value: Expr = yield c.visit(operand)
-    return call(c, node, [value], [])
-
-
-def null(c: Compiler, node: Node) -> Step[Expr]:
-    """Compile Null."""
-    yield from ()
-    return Expr("None", node.type or node.get("valueType"), nullable=True, value=None)
-
-
-def quantity(c: Compiler, node: Node) -> Step[Expr]:
-    """Compile Quantity to a constant."""
-    yield from ()
-    if node.get("value") is None:
-        raise c.fail("a quantity without a value")
-    return c.writer.constant(Quantity(node["value"], node.get("unit") or "1"), QUANTITY)
-
-
-def ratio(c: Compiler, node: Node) -> Step[Expr]:
-    """Compile Ratio to a constant."""
-    numerator: Expr = yield c.visit(node["numerator"])
-    denominator: Expr = yield c.visit(node["denominator"])
-    if not (numerator.constant and denominator.constant):
-        raise c.fail("a ratio is made of two quantity literals")
-    return c.writer.constant(Ratio(numerator.value, denominator.value), RATIO)
-
-
-# --- selectors
-
-
-def list_(c: Compiler, node: Node) -> Step[Expr]:
-    """Compile List; a list of constants is one."""
-    items: list[Expr] = []
-    for element in node.get("element") or ():
-        items.append((yield c.visit(element)))  # noqa: PERF401 - a step cannot yield in a comprehension
-    kind = node.type or (ListOf(items[0].type) if items and items[0].type else None)
-    if all(item.constant for item in items):
-        return c.writer.constant([item.value for item in items], kind)
-    return Expr(f"[{', '.join(item.text for item in items)}]", kind, nullable=False)
-
-
-def tuple_(c: Compiler, node: Node) -> Step[Expr]:
-    """Compile Tuple to a dict."""
-    parts: list[str] = []
-    kinds: list[tuple[str, Type]] = []
-    for element in node.get("element") or ():
-        value: Expr = yield c.visit(element["value"])
-        parts.append(f"{c.k(element['name'])}: {value.text}")
-        kinds.append((element["name"], value.type or Named("System.Any")))
-    return Expr(f"{{{', '.join(parts)}}}", node.type or TupleOf(tuple(kinds)), nullable=False)
-
-
-def interval(c: Compiler, node: Node) -> Step[Expr]:
-    """Compile Interval; its bounds are closed unless said otherwise."""
-    bounds: list[Expr] = []
-    for side in ("low", "high"):
-        child = node.get(side)
-        bounds.append(NULL if child is None else (yield c.visit(child)))
-    closed: list[Expr] = []
-    for side in ("low", "high"):
-        child = node.get(f"{side}ClosedExpression")
-        if child is None:
-            closed.append(c.writer.constant(node.get(f"{side}Closed") is not False, None))
-        else:
-            value: Expr = yield c.visit(child)
-            closed.append(Expr(f"({value.text} is not False)"))
-    point = node.type.point if isinstance(node.type, IntervalOf) else bounds[0].type or bounds[1].type
-    name = point.name.removeprefix("System.") if isinstance(point, Named) and point.name != "System.Any" else None
-    return call(c, node, [bounds[0], bounds[1], closed[0], closed[1]], [name])
-
-
-# --- instances
-
-
-def instance(c: Compiler, node: Node) -> Step[Expr]:
-    """Compile Instance: a system value, or FHIR JSON of the class."""
-    elements: dict[str, Expr] = {}
-    for element in node.get("element") or ():
-        elements[element["name"]] = yield c.visit(element["value"])
-    kind: Named = node["classType"]
-    for name in elements:
-        if element_type(kind.name, name) is None:
-            raise c.fail(f"{kind} has no element {name!r}")
-    arguments = ", ".join(f"{c.k(name)}: {value.text}" for name, value in elements.items())
-    if kind.name.startswith("System."):
-        return Expr(f"{c.k(instances.system_instance)}({c.k(kind.name)}, {{{arguments}}})", kind, nullable=False)
-    if primitive_of(kind.name) is not None:
-        value = elements.get("value", NULL)
-        return Expr(f"{c.k(instances.to_json_primitive)}({value.text})", kind)
-    choices = {name: element_type(kind.name, name) for name in elements}
-    described = ", ".join(
-        f"{c.k(name)}: {c.k(fhir.describe)}({value.text}, {c.k(value.type)})" if isinstance(choices[name], ChoiceOf)
-        else f"{c.k(name)}: {value.text}"
-        for name, value in elements.items()
-    )  # fmt: skip
-    names = frozenset(name for name, declared in choices.items() if isinstance(declared, ChoiceOf))
-    own = kind.name.partition(".")[2] if is_resource(kind.name) else None
-    return Expr(f"{c.k(instances.fhir_instance)}({c.k(own)}, {{{described}}}, {c.k(names)})", kind, nullable=False)
-
-
-# --- properties
 
 
 def property_(c: Compiler, node: Node) -> Step[Expr]:
@@ -333,18 +161,5 @@ def identifier(c: Compiler, node: Node) -> Step[Expr]:
     return step(c, c.scope[("sort", "")], node["name"], node.type, None)
 
 
-HANDLERS: Final[dict[str, Handler]] = {
-    "IdentifierRef": identifier,
-    "Instance": instance,
-    "Interval": interval,
-    "List": list_,
-    "Literal": literal,
-    "Negate": negate,
-    "Null": null,
-    "Property": property_,
-    "Quantity": quantity,
-    "Ratio": ratio,
-    "Search": property_,
-    "Tuple": tuple_,
-}
+HANDLERS: Final[dict[str, Handler]] = {"IdentifierRef": identifier, "Property": property_, "Search": property_}
 TESTS: Final[dict[str, Handler]] = {}
