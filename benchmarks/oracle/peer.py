@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from fhir_cds.cql import Code, Concept, Date, DateTime, Interval, Long, Quantity, Ratio, Time, Uncertainty
-from fhir_cds.cql.runtime.fhir import Typed
+from fhir_cds.cql.runtime.typed import Typed
 from fhir_cds.fhir import codec
 
 HELPERS = "FHIRHelpers"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from fhir_cds.cql.runtime.fhir import Typed
+from fhir_cds.cql.runtime.typed import Typed
 
 
 def provenance(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fhir_cds.cql.runtime.clinical import Code, CodeSystem, Concept, ValueSet
-from fhir_cds.cql.runtime.fhir import Typed
 from fhir_cds.cql.runtime.interval import Interval
 from fhir_cds.cql.runtime.quantity import Quantity, Ratio
 from fhir_cds.cql.runtime.temporal import Date, DateTime, Time
+from fhir_cds.cql.runtime.typed import Typed
 from fhir_cds.cql.runtime.uncertainty import Uncertainty
 
 

@@ -10,7 +10,7 @@ from fhir_cds.cql.compile.operators import call
 from fhir_cds.cql.compile.properties import access, step
 from fhir_cds.cql.elm import Node
 from fhir_cds.cql.modelinfo import element_type, is_resource, is_subtype
-from fhir_cds.cql.runtime import fhir
+from fhir_cds.cql.runtime import typed
 from fhir_cds.cql.trampoline import Step
 from fhir_cds.cql.typesys import ANY, BOOLEAN, ChoiceOf, ListOf, Named, Type
 
@@ -46,7 +46,7 @@ def passed(c: Compiler, value: Expr, wanted: Type) -> Expr:
     if isinstance(wanted, ChoiceOf):
         return cast(c, value, wanted, strict=False)
     if describes(wanted) and _dynamic(value.type) and not value.constant:
-        return Expr(f"{c.k(fhir.unwrap)}({value.text})", wanted)
+        return Expr(f"{c.k(typed.unwrap)}({value.text})", wanted)
     return value
 
 
@@ -59,7 +59,7 @@ def cast(c: Compiler, value: Expr, wanted: Type, *, strict: bool) -> Expr:
         return Expr(text, wanted, value.nullable, value.value if text == value.text else NO_VALUE)
     if value.type is not None and assignable(value.type, wanted):
         return Expr(value.text, wanted, value.nullable, value.value, value.field)
-    function = fhir.cast_type if strict else fhir.as_type
+    function = typed.cast_type if strict else typed.as_type
     if _element_downcast(value.type, wanted):
         return Expr(value.text, wanted, value.nullable, value.value, value.field)
     return Expr(f"{c.k(function)}({_said(c, value)}, {c.k(wanted)})", wanted)
@@ -68,7 +68,7 @@ def cast(c: Compiler, value: Expr, wanted: Type, *, strict: bool) -> Expr:
 def _said(c: Compiler, value: Expr) -> str:
     """Return the text of a value that says its own type."""
     if certain(value.type) and describes(value.type):
-        return f"{c.k(fhir.describe)}({value.text}, {c.k(value.type)})"
+        return f"{c.k(typed.describe)}({value.text}, {c.k(value.type)})"
     return value.text
 
 
@@ -126,7 +126,7 @@ def is_(c: Compiler, node: Node) -> Step[Expr]:
         value = yield c.visit(operand)
     if value.type is not None and certain(value.type) and assignable(value.type, wanted):
         return Expr(f"({value.text} is not None)", BOOLEAN, nullable=False)
-    return Expr(f"{c.k(fhir.is_type)}({_said(c, value)}, {c.k(wanted)})", BOOLEAN, nullable=False)
+    return Expr(f"{c.k(typed.is_type)}({_said(c, value)}, {c.k(wanted)})", BOOLEAN, nullable=False)
 
 
 def _choice_element(c: Compiler, operand: Node) -> bool:

@@ -6,16 +6,12 @@ from typing import Final
 
 from fhir_cds.cql.compile.context import MAX_DEPTH, Compiler, Handler
 from fhir_cds.cql.compile.emit import Expr
-from fhir_cds.cql.compile.operators import items_by_path
+from fhir_cds.cql.compile.operators import item_of
 from fhir_cds.cql.elm import Node
-from fhir_cds.cql.runtime import list_ops
+from fhir_cds.cql.runtime import elements, list_ops
 from fhir_cds.cql.runtime.state import cross, rows
 from fhir_cds.cql.trampoline import Step
-from fhir_cds.cql.typesys import INTEGER, ListOf, Type
-
-
-def _item(kind: Type | None) -> Type | None:
-    return kind.item if isinstance(kind, ListOf) else None
+from fhir_cds.cql.typesys import INTEGER, ListOf
 
 
 def _enter(c: Compiler, node: Node, row: Expr) -> None:
@@ -49,7 +45,7 @@ def _map_or_filter(c: Compiler, node: Node, part: str) -> Step[Expr]:
     c.writer.emit(f"{result} = None if {source.text} is None else []")
     c.writer.emit(f"for {row} in {c.k(rows)}(s, {source.text}):")
     block = c.writer.open()
-    _enter(c, node, Expr(row, _item(source.type)))
+    _enter(c, node, Expr(row, item_of(source.type)))
     kind = source.type
     if part == "condition":
         test: Expr = yield c.test(node["condition"])
@@ -77,7 +73,7 @@ def _repeat(c: Compiler, node: Node) -> Step[Expr]:
     c.writer.emit(f"{found} = []")
     c.writer.emit(f"for {row} in {c.k(rows)}(s, {new}):")
     block = c.writer.open()
-    _enter(c, node, Expr(row, _item(source.type)))
+    _enter(c, node, Expr(row, item_of(source.type)))
     value: Expr = yield c.visit(node["element"])
     c.writer.emit(f"{found}.append({value.text})")
     lines = c.writer.close(block)
@@ -99,7 +95,7 @@ def _aggregate(c: Compiler, node: Node) -> Step[Expr]:
     outer_scope = c.scope
     source: Expr = c.writer.spill((yield c.visit(node["source"])))
     if node.get("path"):
-        source = c.writer.spill(Expr(f"{c.k(items_by_path)}(s, {source.text}, {c.k(node['path'])})"))
+        source = c.writer.spill(Expr(f"{c.k(elements.items_by_path)}(s, {source.text}, {c.k(node['path'])})"))
     start: Expr | None = None
     if node.get("initialValue") is not None:
         start = yield c.visit(node["initialValue"])
@@ -109,7 +105,7 @@ def _aggregate(c: Compiler, node: Node) -> Step[Expr]:
     c.writer.emit(f"for {row} in {c.k(rows)}(s, {source.text}):")
     block = c.writer.open()
     c.writer.emit(f"{turn} += 1")
-    _enter(c, node, Expr(row, _item(source.type)))
+    _enter(c, node, Expr(row, item_of(source.type)))
     total_expr = Expr(total, node.type or (start.type if start else None))
     c.scope = {**c.scope, ("total", ""): total_expr, ("iteration", ""): Expr(turn, INTEGER, nullable=False)}
     value: Expr = yield c.visit(node["iteration"])

@@ -10,7 +10,7 @@ from fhir_cds.cql.compile.context import Compiler, Handler
 from fhir_cds.cql.compile.emit import Expr
 from fhir_cds.cql.elm import Node
 from fhir_cds.cql.elm_schema import EXPRESSIONS
-from fhir_cds.cql.runtime import OPERATORS, STATEFUL, fhir, list_ops
+from fhir_cds.cql.runtime import OPERATORS, STATEFUL, elements, list_ops
 from fhir_cds.cql.trampoline import Step
 from fhir_cds.cql.typesys import (
     BOOLEAN,
@@ -172,12 +172,8 @@ def aggregate(c: Compiler, node: Node) -> Step[Expr]:
     """Compile an aggregate over a list, or over one element of its items when `path` is given."""
     source: Expr = yield c.visit(node["source"])
     if node.get("path"):
-        source = Expr(f"{c.k(items_by_path)}(s, {source.text}, {c.k(node['path'])})", None)
+        source = Expr(f"{c.k(elements.items_by_path)}(s, {source.text}, {c.k(node['path'])})", None)
     return _call(c, node.kind, [source], [], result_type(node, source.type))
-
-
-def items_by_path(state: Any, items: list[Any] | None, path: str) -> list[Any] | None:
-    return None if items is None else [fhir.dynamic_property(state, item, path) for item in items]
 
 
 def bound(c: Compiler, node: Node) -> Step[Expr]:

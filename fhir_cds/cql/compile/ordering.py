@@ -7,7 +7,7 @@ from fhir_cds.cql.compile.emit import Expr
 from fhir_cds.cql.compile.properties import path_segments, primitive_value, step
 from fhir_cds.cql.elm import Node
 from fhir_cds.cql.modelinfo import primitive_of
-from fhir_cds.cql.runtime import fhir
+from fhir_cds.cql.runtime import typed
 from fhir_cds.cql.runtime.sorting import sort as sort_items
 from fhir_cds.cql.trampoline import Step
 from fhir_cds.cql.typesys import ChoiceOf, ListOf, Named, Type
@@ -37,7 +37,7 @@ def sort_rows(c: Compiler, items: tuple[Node, ...], result: str, item_type: Type
         if isinstance(key.type, Named) and key.type.name.startswith("FHIR.") and primitive_of(key.type.name):
             key = primitive_value(c, key, key.type)
         elif key.type is None or isinstance(key.type, ChoiceOf):
-            key = Expr(f"{c.k(fhir.system_value)}(s, {key.text})")
+            key = Expr(f"{c.k(typed.system_value)}(s, {key.text})")
         c.writer.emit(f"{values}.append({key.text})")
         lines = c.writer.close(block)
         c.writer.emit_block(lines)

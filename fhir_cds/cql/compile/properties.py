@@ -10,7 +10,7 @@ from fhir_cds.cql.compile.context import Compiler, Handler
 from fhir_cds.cql.compile.emit import Expr
 from fhir_cds.cql.elm import Node
 from fhir_cds.cql.modelinfo import element_type, is_subtype, primitive_of
-from fhir_cds.cql.runtime import fhir
+from fhir_cds.cql.runtime import elements, primitives, typed
 from fhir_cds.cql.trampoline import Step
 from fhir_cds.cql.typesys import ChoiceOf, IntervalOf, ListOf, Named, TupleOf, Type
 
@@ -83,10 +83,10 @@ def step(c: Compiler, source: Expr, name: str, declared: Type | None, wanted: Ty
 
 def _dynamic(c: Compiler, source: Expr, name: str, declared: Type | None) -> Expr:
     """Return an element of a value whose type only evaluation knows; of a plain FHIR type it comes without its type."""
-    text = f"{c.k(fhir.dynamic_property)}(s, {source.text}, {c.k(name)})"
+    text = f"{c.k(elements.dynamic_property)}(s, {source.text}, {c.k(name)})"
     item = declared.item if isinstance(declared, ListOf) else declared
     plain = isinstance(item, Named) and item.name.startswith("FHIR.")
-    return Expr(f"{c.k(fhir.unwrap)}({text})" if plain else text, declared)
+    return Expr(f"{c.k(typed.unwrap)}({text})" if plain else text, declared)
 
 
 def _system(c: Compiler, source: Expr, name: str, declared: Type | None) -> Expr:
@@ -99,7 +99,7 @@ def _system(c: Compiler, source: Expr, name: str, declared: Type | None) -> Expr
         if name not in {"low", "high", "lowClosed", "highClosed"}:
             raise c.fail(f"{source.type} has no element {name!r}")
         kind = declared or (source.type.point if name in {"low", "high"} else Named("System.Boolean"))
-    return Expr(f"{c.k(fhir.system_property)}({source.text}, {c.k(name)})", kind)
+    return Expr(f"{c.k(elements.system_property)}({source.text}, {c.k(name)})", kind)
 
 
 def _fhir(c: Compiler, source: Expr, name: str, declared: Type | None, wanted: Type | None) -> Expr:
@@ -115,16 +115,16 @@ def _fhir(c: Compiler, source: Expr, name: str, declared: Type | None, wanted: T
         raise c.fail(f"{kind} has no element {name!r}")
     if not isinstance(element, ChoiceOf):
         return _get(c, source, name, element)
-    pairs = fhir.choice_keys(name, element)
+    pairs = elements.choice_keys(name, element)
     if isinstance(wanted, Named):
         keys = tuple(key for key, option in pairs if is_subtype(option, wanted.name))
         if len(keys) == 1:
             return _get(c, source, keys[0], wanted)
         if keys:
             first, bound = c.writer.bind(source)
-            return Expr(f"(None if {first} is None else {c.k(fhir.first_key)}({bound}, {c.k(keys)}))", wanted)
+            return Expr(f"(None if {first} is None else {c.k(elements.first_key)}({bound}, {c.k(keys)}))", wanted)
     first, bound = c.writer.bind(source)
-    return Expr(f"(None if {first} is None else {c.k(fhir.choice)}({bound}, {c.k(pairs)}))", element)
+    return Expr(f"(None if {first} is None else {c.k(elements.choice)}({bound}, {c.k(pairs)}))", element)
 
 
 def _get(c: Compiler, source: Expr, key: str, kind: Type | None) -> Expr:
@@ -137,7 +137,7 @@ def _get(c: Compiler, source: Expr, key: str, kind: Type | None) -> Expr:
 def primitive_value(c: Compiler, source: Expr, kind: Named) -> Expr:
     """Return the CQL value of a FHIR primitive."""
     system = primitive_of(kind.name) or ""
-    conversion = fhir.PRIMITIVES[system]
+    conversion = primitives.PRIMITIVES[system]
     target = Named(f"System.{system}")
     if conversion is None:
         return Expr(source.text, target, source.nullable, source.value)
@@ -150,7 +150,7 @@ def _primitive_part(c: Compiler, source: Expr, kind: Named, name: str, element: 
     if source.field is None:
         raise c.fail(f"{name!r} of a {kind} can only be read directly from the element that holds it")
     parent, key = source.field
-    return Expr(f"{c.k(fhir.primitive_part)}({parent}, {c.k('_' + key)}, {c.k(name)})", element)
+    return Expr(f"{c.k(elements.primitive_part)}({parent}, {c.k('_' + key)}, {c.k(name)})", element)
 
 
 def identifier(c: Compiler, node: Node) -> Step[Expr]:

@@ -11,7 +11,7 @@ from fhir_cds.cql.compile.emit import Expr
 from fhir_cds.cql.compile.properties import primitive_value
 from fhir_cds.cql.elm import Define, ElmLibrary, Node
 from fhir_cds.cql.modelinfo import is_subtype, primitive_of
-from fhir_cds.cql.runtime import fhir, fhir_helpers
+from fhir_cds.cql.runtime import fhir_helpers
 from fhir_cds.cql.trampoline import Step
 from fhir_cds.cql.typesys import (
     ANY,
@@ -147,7 +147,7 @@ _RANGE: Final = (fhir_helpers.range_to_interval, False, IntervalOf(QUANTITY))
 _INTERVAL: Final = (fhir_helpers.quantity_to_interval, False, IntervalOf(QUANTITY))
 
 _INTRINSICS: Final[dict[tuple[str, str], Intrinsic]] = {
-    ("ToCalendarUnit", "System.String"): (fhir.calendar_unit, False, STRING),
+    ("ToCalendarUnit", "System.String"): (fhir_helpers.calendar_unit, False, STRING),
     ("ToCode", "FHIR.Coding"): (fhir_helpers.to_code, False, CODE),
     ("ToConcept", "FHIR.CodeableConcept"): (fhir_helpers.to_concept, False, CONCEPT),
     ("ToInterval", "FHIR.Period"): _PERIOD,

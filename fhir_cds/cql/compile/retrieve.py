@@ -10,11 +10,12 @@ from fhir_cds.cql.compile.operators import names
 from fhir_cds.cql.elm import Node
 from fhir_cds.cql.index import Coding, Read, Retrieve, concept_reader, concepts_reader
 from fhir_cds.cql.modelinfo import element_type, is_resource, model_type, primitive_of
-from fhir_cds.cql.runtime import OPERATORS, fhir
+from fhir_cds.cql.runtime import OPERATORS, primitives
 from fhir_cds.cql.runtime.clinical import Code, Concept, ValueSet
-from fhir_cds.cql.runtime.fhir import Typed, dynamic_property
+from fhir_cds.cql.runtime.elements import dynamic_property
 from fhir_cds.cql.runtime.fhir_helpers import period_to_interval
 from fhir_cds.cql.runtime.interval import Interval
+from fhir_cds.cql.runtime.typed import Typed
 from fhir_cds.cql.trampoline import Step
 from fhir_cds.cql.typesys import ChoiceOf, ListOf, Named, Type
 
@@ -194,7 +195,7 @@ def _during(state: Any, value: Any, period: Interval) -> bool:
     raw = value.value if isinstance(value, Typed) else value
     if isinstance(raw, dict):
         return OPERATORS["IncludedIn"](period_to_interval(state, raw), period, None) is True
-    return OPERATORS["In"](fhir.to_datetime(state, raw), period, None) is True
+    return OPERATORS["In"](primitives.to_datetime(state, raw), period, None) is True
 
 
 HANDLERS: Final[dict[str, Handler]] = {"Retrieve": retrieve}

@@ -9,7 +9,7 @@ from fhir_cds.cql.compile.emit import NULL, Expr
 from fhir_cds.cql.compile.operators import call
 from fhir_cds.cql.elm import Node
 from fhir_cds.cql.modelinfo import element_type, is_resource, primitive_of
-from fhir_cds.cql.runtime import fhir, instances
+from fhir_cds.cql.runtime import instances, typed
 from fhir_cds.cql.trampoline import Step
 from fhir_cds.cql.typesys import ChoiceOf, IntervalOf, ListOf, Named, TupleOf, Type
 
@@ -72,7 +72,7 @@ def instance(c: Compiler, node: Node) -> Step[Expr]:
         return Expr(f"{c.k(instances.to_json_primitive)}({value.text})", kind)
     choices = {name: element_type(kind.name, name) for name in elements}
     described = ", ".join(
-        f"{c.k(name)}: {c.k(fhir.describe)}({value.text}, {c.k(value.type)})" if isinstance(choices[name], ChoiceOf)
+        f"{c.k(name)}: {c.k(typed.describe)}({value.text}, {c.k(value.type)})" if isinstance(choices[name], ChoiceOf)
         else f"{c.k(name)}: {value.text}"
         for name, value in elements.items()
     )  # fmt: skip

@@ -14,11 +14,12 @@ from itertools import zip_longest
 from typing import Any, Final
 
 from fhir_cds.cql.modelinfo import element_type, is_resource, is_subtype, known_type, model_type, primitive_of
-from fhir_cds.cql.runtime.fhir import Typed, calendar_unit
+from fhir_cds.cql.runtime.fhir_helpers import calendar_unit
 from fhir_cds.cql.runtime.numbers import Long
 from fhir_cds.cql.runtime.quantity import Quantity
 from fhir_cds.cql.runtime.temporal import Date, DateTime, Time
 from fhir_cds.cql.runtime.temporal_text import parse_date, parse_datetime, parse_time
+from fhir_cds.cql.runtime.typed import Typed
 from fhir_cds.cql.typesys import ChoiceOf, ListOf, Named, Type
 
 Json = dict[str, Any]

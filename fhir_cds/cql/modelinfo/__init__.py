@@ -136,8 +136,3 @@ def known_type(name: str) -> bool:
 _SYSTEM_TYPES: Final[frozenset[str]] = frozenset(
     ["Any", "Boolean", "Integer", "Long", "Decimal", "String", "Date", "DateTime", "Time", *_SYSTEM_ELEMENTS]
 )
-
-
-def type_names(namespace: str = "FHIR") -> tuple[str, ...]:
-    """Return all full type names of a model, sorted."""
-    return tuple(sorted(name for name in _lines() if name.startswith(namespace + ".")))

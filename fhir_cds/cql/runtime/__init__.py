@@ -11,9 +11,9 @@ from fhir_cds.cql.runtime import (
     clinical_ops,
     comparison,
     conversion,
+    elements,
     equality,
     equivalence,
-    fhir,
     interval_ops,
     list_ops,
     logical,
@@ -38,7 +38,7 @@ CHAPTERS: Final = (
     clinical_ops,
     conversion,
     message,
-    fhir,
+    elements,
 )
 
 OPERATORS: Final[dict[str, Callable[..., Any]]] = {

@@ -9,18 +9,33 @@ from typing import Any, Final
 
 from fhir_cds.cql.modelinfo import primitive_of
 from fhir_cds.cql.runtime.clinical import Code, Concept, ValueSet
-from fhir_cds.cql.runtime.fhir import UNITS, Typed, primitive, to_datetime, to_decimal
 from fhir_cds.cql.runtime.interval import Interval
 from fhir_cds.cql.runtime.interval_ops import construct
 from fhir_cds.cql.runtime.message import MessageError
+from fhir_cds.cql.runtime.primitives import primitive, to_datetime, to_decimal
 from fhir_cds.cql.runtime.quantity import Quantity, Ratio
+from fhir_cds.cql.runtime.typed import Typed
 
 Json = dict[str, Any]
-
 
 _UNIT_SYSTEMS: Final = frozenset(
     {None, "http://unitsofmeasure.org", "http://hl7.org/fhirpath/CodeSystem/calendar-units"}
 )
+_UNITS: Final[dict[str, str]] = {
+    "ms": "millisecond",
+    "s": "second",
+    "min": "minute",
+    "h": "hour",
+    "d": "day",
+    "wk": "week",
+    "mo": "month",
+    "a": "year",
+}
+
+
+def calendar_unit(unit: str | None) -> str | None:
+    """ToCalendarUnit: the CQL calendar word of a UCUM duration, other units as they are."""
+    return None if unit is None else _UNITS.get(unit, unit)
 
 
 def _quantity(value: Json) -> Quantity | None:
@@ -32,7 +47,7 @@ def _quantity(value: Json) -> Quantity | None:
     unit = value.get("code")
     if unit is None:
         unit = value.get("unit")
-    return Quantity(number, "1" if unit is None else UNITS.get(str(unit), str(unit)))
+    return Quantity(number, "1" if unit is None else _UNITS.get(str(unit), str(unit)))
 
 
 def to_quantity(value: Json | None) -> Quantity | None:

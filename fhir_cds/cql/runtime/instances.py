@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fhir_cds.cql.runtime.clinical import Code, CodeSystem, Concept, ValueSet
-from fhir_cds.cql.runtime.fhir import Typed
 from fhir_cds.cql.runtime.quantity import Quantity, Ratio
 from fhir_cds.cql.runtime.temporal import Date, DateTime, Time
+from fhir_cds.cql.runtime.typed import Typed
 
 Json = dict[str, Any]
 

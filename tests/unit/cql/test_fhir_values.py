@@ -17,12 +17,11 @@ from fhir_cds.cql.modelinfo import (
     known_type,
     model_type,
     primitive_of,
-    type_names,
 )
 from fhir_cds.cql.modelinfo.generate import generate, is_fresh, main
-from fhir_cds.cql.runtime import fhir, fhir_helpers
-from fhir_cds.cql.runtime.fhir import Typed
+from fhir_cds.cql.runtime import elements, fhir_helpers, primitives, typed
 from fhir_cds.cql.runtime.temporal_text import parse_date, parse_datetime
+from fhir_cds.cql.runtime.typed import Typed
 from fhir_cds.cql.typesys import (
     ANY,
     BOOLEAN,
@@ -95,34 +94,34 @@ STATE = State(offset=0, resources=[PATIENT, {"resourceType": "Condition", "id": 
 )
 def test_is_type(value: Any, kind: Any, expected: bool) -> None:
     """Each value is of the types it is of, and null of none."""
-    assert fhir.is_type(value, kind) is expected
+    assert typed.is_type(value, kind) is expected
 
 
 def test_casts() -> None:
-    """As gives null, cast an error; typed values are unwrapped; lists item by item."""
-    typed = Typed("FHIR.Quantity", {"value": 1})
-    assert fhir.as_type(typed, FHIR_QUANTITY) == {"value": 1}
-    assert fhir.as_type(typed, Named("FHIR.string")) is None
-    assert fhir.as_type(typed, ANY) is typed
-    assert fhir.as_type([typed, Typed("FHIR.string", "x")], ListOf(FHIR_QUANTITY)) == [{"value": 1}, None]
-    assert fhir.cast_type(None, INTEGER) is None
-    assert fhir.cast_type(1, INTEGER) == 1
+    """As gives null, cast an error; quantity values are unwrapped; lists item by item."""
+    quantity = Typed("FHIR.Quantity", {"value": 1})
+    assert typed.as_type(quantity, FHIR_QUANTITY) == {"value": 1}
+    assert typed.as_type(quantity, Named("FHIR.string")) is None
+    assert typed.as_type(quantity, ANY) is quantity
+    assert typed.as_type([quantity, Typed("FHIR.string", "x")], ListOf(FHIR_QUANTITY)) == [{"value": 1}, None]
+    assert typed.cast_type(None, INTEGER) is None
+    assert typed.cast_type(1, INTEGER) == 1
     with pytest.raises(TypeError, match=r"cannot be cast to System\.Integer"):
-        fhir.cast_type("x", INTEGER)
+        typed.cast_type("x", INTEGER)
 
 
 def test_describe() -> None:
     """Elements and primitives get their type along, resources and system values say their own."""
-    assert fhir.describe("2020", Named("FHIR.dateTime")) == Typed("FHIR.dateTime", "2020")
-    assert fhir.describe(["x", None], ListOf(Named("FHIR.string"))) == [Typed("FHIR.string", "x"), None]
-    assert fhir.describe(PATIENT, Named("FHIR.Patient")) is PATIENT
-    assert fhir.describe("x", STRING) == "x"
+    assert typed.describe("2020", Named("FHIR.dateTime")) == Typed("FHIR.dateTime", "2020")
+    assert typed.describe(["x", None], ListOf(Named("FHIR.string"))) == [Typed("FHIR.string", "x"), None]
+    assert typed.describe(PATIENT, Named("FHIR.Patient")) is PATIENT
+    assert typed.describe("x", STRING) == "x"
 
 
 def test_dynamic_properties() -> None:
     """Elements of values whose type is only known at evaluation."""
     observation = {"resourceType": "Observation", "valueString": "x", "code": {"text": "t"}}
-    read = fhir.dynamic_property
+    read = elements.dynamic_property
     assert read(STATE, None, "x") is None
     assert read(STATE, observation, "value") == Typed("FHIR.string", "x")
     assert read(STATE, read(STATE, observation, "value"), "value") == "x"
@@ -134,41 +133,41 @@ def test_dynamic_properties() -> None:
     assert read(STATE, Quantity(Decimal(1), "mg"), "unit") == "mg"
     assert read(STATE, Quantity(Decimal(1), "mg"), "colour") is None
     assert read(STATE, {"resourceType": "Observation"}, "value") is None
-    assert fhir.system_property(Concept((Code("c"),)), "codes") == [Code("c")]
+    assert elements.system_property(Concept((Code("c"),)), "codes") == [Code("c")]
 
 
 def test_primitives() -> None:
     """Primitives become CQL values; text that is none becomes null."""
-    assert fhir.to_decimal(5) == Decimal(5)
-    assert fhir.to_decimal("5.0") == Decimal("5.0")
-    assert fhir.to_decimal(True) is None
-    assert fhir.to_date("garbage") is None
-    assert fhir.primitive(STATE, "FHIR.date", "2020-01") == parse_date("2020-01")
-    assert fhir.primitive(STATE, "FHIR.code", "x") == "x"
-    assert fhir.first_key({"b": 2}, ("a", "b")) == 2
-    assert fhir.primitive_part(None, "_a", "id") is None
-    assert fhir.primitive_part({"_a": {"id": "i"}}, "_a", "id") == "i"
+    assert primitives.to_decimal(5) == Decimal(5)
+    assert primitives.to_decimal("5.0") == Decimal("5.0")
+    assert primitives.to_decimal(True) is None
+    assert primitives.to_date("garbage") is None
+    assert primitives.primitive(STATE, "FHIR.date", "2020-01") == parse_date("2020-01")
+    assert primitives.primitive(STATE, "FHIR.code", "x") == "x"
+    assert elements.first_key({"b": 2}, ("a", "b")) == 2
+    assert elements.primitive_part(None, "_a", "id") is None
+    assert elements.primitive_part({"_a": {"id": "i"}}, "_a", "id") == "i"
 
 
 def test_children_and_descendants() -> None:
     """Children are one level down, descendants all; choices and nested elements keep their types."""
     component = {"code": {"text": "t"}, "valueQuantity": {"value": Decimal(1)}}
     observation = {"resourceType": "Observation", "status": "final", "_status": {}, "component": [component], "x": 1}
-    found = fhir.children(STATE, observation)
+    found = elements.children(STATE, observation)
     assert found == [Typed("FHIR.ObservationStatus", "final"), Typed("FHIR.Observation.Component", component), 1]
-    assert Typed("FHIR.Quantity", {"value": Decimal(1)}) in (fhir.children(STATE, found[1]) or [])
-    everything = fhir.descendants(STATE, observation)
+    assert Typed("FHIR.Quantity", {"value": Decimal(1)}) in (elements.children(STATE, found[1]) or [])
+    everything = elements.descendants(STATE, observation)
     assert everything is not None
     assert Typed("FHIR.decimal", Decimal(1)) in everything
     assert Typed("FHIR.string", "t") in everything
-    assert fhir.children(STATE, None) is None
-    assert fhir.descendants(STATE, None) is None
-    assert fhir.children(STATE, 5) == []
-    assert fhir.children(STATE, Interval(1, 2)) == [1, True, 2, True]
-    assert fhir.children(STATE, [Quantity(Decimal(1), "mg")]) == [Decimal(1), "mg"]
+    assert elements.children(STATE, None) is None
+    assert elements.descendants(STATE, None) is None
+    assert elements.children(STATE, 5) == []
+    assert elements.children(STATE, Interval(1, 2)) == [1, True, 2, True]
+    assert elements.children(STATE, [Quantity(Decimal(1), "mg")]) == [Decimal(1), "mg"]
     ratio = Ratio(Quantity(Decimal(1), "mg"), Quantity(Decimal(2), "mg"))
-    assert len(fhir.descendants(STATE, ratio) or []) == 6
-    assert fhir.children(STATE, {"a": 1, "b": [2, 3]}) == [1, 2, 3]
+    assert len(elements.descendants(STATE, ratio) or []) == 6
+    assert elements.children(STATE, {"a": 1, "b": [2, 3]}) == [1, 2, 3]
 
 
 def test_external_functions() -> None:
@@ -202,7 +201,7 @@ def test_external_functions() -> None:
     assert fhir_helpers.to_value_set("v") == ValueSet("v")
     assert fhir_helpers.to_value_set(None) is None
     assert fhir_helpers.quantity_ignoring_comparator({"value": 1, "comparator": "<"}) == Quantity(Decimal(1), "1")
-    assert fhir.calendar_unit(None) is None
+    assert fhir_helpers.calendar_unit(None) is None
 
 
 def test_model_types() -> None:
@@ -226,7 +225,7 @@ def test_model_types() -> None:
     assert known_type("System.Integer")
     assert not known_type("System.Colour")
     assert not known_type("FHIR.Colour")
-    assert "FHIR.Patient" in type_names()
+    assert known_type("FHIR.Patient")
 
 
 MODEL = """<modelInfo xmlns="urn:hl7-org:elm-modelinfo:r1" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"

@@ -23,8 +23,8 @@ from fhir_cds.cql import (
     ValueSet,
     to_json,
 )
-from fhir_cds.cql.runtime.fhir import Typed
 from fhir_cds.cql.runtime.temporal_text import parse_date, parse_datetime, parse_time
+from fhir_cds.cql.runtime.typed import Typed
 from fhir_cds.errors import ElmError, EvaluationError, InputError
 
 NOW = "2020-06-15T12:00:00.000+00:00"

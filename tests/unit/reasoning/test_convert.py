@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fhir_cds.cql import Code, Concept, Date, Interval, Quantity, Ratio, ValueSet
-from fhir_cds.cql.runtime.fhir import Typed
 from fhir_cds.cql.runtime.temporal_text import parse_datetime, parse_time
+from fhir_cds.cql.runtime.typed import Typed
 from fhir_cds.errors import ContentError
 from fhir_cds.reasoning.convert import Element, element
 

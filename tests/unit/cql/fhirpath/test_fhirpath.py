@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_cds.cql.fhirpath import FUNCTIONS, FhirPathError, compile_path
-from fhir_cds.cql.runtime.fhir import Typed
 from fhir_cds.cql.runtime.quantity import Quantity
 from fhir_cds.cql.runtime.temporal import Date, DateTime, Time
 from fhir_cds.cql.runtime.temporal_text import parse_datetime
+from fhir_cds.cql.runtime.typed import Typed
 from fhir_cds.errors import ContentError
 
 NOW = "2026-01-31T12:30:15.250+01:00"
