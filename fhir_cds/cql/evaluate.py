@@ -46,9 +46,7 @@ class Evaluation:
         Raises InputError when there is no such define, EvaluationError when it fails, BudgetError when it takes too
         many steps.
         """
-        slot = self._slot(library, define)
-        value = self._values[slot]
-        return self._computed(slot) if value is self._unset else value
+        return self.at(self._slot(library, define))
 
     def _slot(self, library: str, define: str) -> int:
         slot = self._program.compiled.slots.get(("e", library, define))
@@ -56,12 +54,11 @@ class Evaluation:
             raise InputError("there is no such define", where=f'{library}."{define}"')
         return slot
 
-    def _at(self, slot: int) -> Any:
+    def at(self, slot: int) -> Any:
+        """Return the value of the define at a slot (`DefineInfo.slot`), as `value` does and raising as it does."""
         value = self._values[slot]
-        return self._computed(slot) if value is self._unset else value
-
-    def _computed(self, slot: int) -> Any:
-        """Return the value of a define that has not been asked for yet."""
+        if value is not self._unset:
+            return value
         name, function = self._program.compiled.by_slot[slot]
         try:
             return function(self._state, self._values)
@@ -81,7 +78,7 @@ class Evaluation:
         found = self._held.get(slot)
         if found is None:
             try:
-                found = resources_in(self._at(slot))
+                found = resources_in(self.at(slot))
             except EvaluationError:
                 found = ()
             self._held[slot] = found

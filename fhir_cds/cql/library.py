@@ -23,10 +23,14 @@ from fhir_cds.errors import ElmError, InputError
 
 @dataclass(frozen=True, slots=True)
 class DefineInfo:
-    """What is known of a define: `references` are the defines it reads, directly or through functions."""
+    """What is known of a define: `references` are the defines it reads, directly or through functions.
+
+    `slot` is its place among the values of an evaluation (see `Evaluation.at`).
+    """
 
     library: str
     name: str
+    slot: int
     access: str
     context: str
     locator: str | None
@@ -62,7 +66,7 @@ class Program:
         self.parameter_types = parameter_types
         self._code_sets = code_sets
         self.holding = frozenset(
-            compiled.slots[("e", define.library, define.name)]
+            define.slot
             for library in libraries
             for define in library.defines.values()
             if _may_hold(define.result_type)
@@ -205,6 +209,7 @@ def _info(library: ElmLibrary, compiled: Compiled) -> LibraryInfo:
         defines[define.name] = DefineInfo(
             library=library.name,
             name=define.name,
+            slot=compiled.slots[("e", library.name, define.name)],
             access=define.access,
             context=define.context,
             locator=define.locator,

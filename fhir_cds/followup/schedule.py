@@ -157,7 +157,8 @@ def _dated(session: Session, empty: Schedule) -> Schedule:
     meaning, value = _value(session, plan, action, ANCHOR)
     anchor = reconcile.range_of(value)
     if anchor is None:
-        missing = session.explainer.missing(meaning) if isinstance(meaning, Define) else ()
+        node = session.engine.graph.get(meaning) if isinstance(meaning, Define) else None
+        missing = session.explainer.missing(node) if node is not None else ()
         text = f"there is no date to count from; missing facts: {', '.join(missing) or 'not named'}"
         issue = plans.content_issue("warning", "incomplete", text, plan, action.path)
         return replace(empty, missing=missing, issues=(issue,))

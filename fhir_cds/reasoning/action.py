@@ -50,18 +50,14 @@ def apply_plan(session: Session, plan: Json) -> Applied:
 
 
 def _apply_laid(session: Session, plan: Json, laid: Layout) -> Applied:
-    inner = session.within(laid.canonical)
-    made = goals.goals(inner, plan) if "goal" in plan else ()
-    actions = apply_actions(inner, plan, laid.actions, first_only=laid.first_only)
-    return Applied(
-        plan=plan,
-        subject=session.subject,
-        now=session.now,
-        actions=actions,
-        goals=made,
-        issues=tuple(inner.issues),
-        context=session.given,
-    )
+    around, session.issues = session.issues, []
+    session.open_plans.append(laid.canonical)
+    made = goals.goals(session, plan) if "goal" in plan else ()
+    actions = apply_actions(session, plan, laid.actions, first_only=laid.first_only)
+    applied = Applied(plan, session.subject, session.now, actions, made, (), tuple(session.issues), session.given)
+    session.open_plans.pop()
+    session.issues = around
+    return applied
 
 
 def apply_actions(
@@ -190,7 +186,7 @@ def _nested(session: Session, plan: Json, definition: Json, path: str) -> Applie
         return None
     laid = session.engine.layout(definition)
     if laid.canonical in session.open_plans:
-        ring = " -> ".join((*session.open_plans[session.open_plans.index(laid.canonical) :], laid.canonical))
+        ring = " -> ".join([*session.open_plans[session.open_plans.index(laid.canonical) :], laid.canonical])
         _issue(session, "processing", f"plans contain each other: {ring}", plan, f"{path}.definitionCanonical")
         return None
     return _apply_laid(session, definition, laid)

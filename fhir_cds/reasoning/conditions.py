@@ -18,6 +18,7 @@ from fhir_cds.errors import ContentError, EvaluationError, FhirCdsError
 from fhir_cds.reasoning import inputs, plans
 from fhir_cds.reasoning.explain import Explainer
 from fhir_cds.reasoning.expressions import Define
+from fhir_cds.reasoning.graph import Node
 from fhir_cds.reasoning.layout import Laid
 from fhir_cds.reasoning.outcome import (
     APPLICABLE,
@@ -28,7 +29,6 @@ from fhir_cds.reasoning.outcome import (
     Outcome,
     Reason,
     Stated,
-    Verdict,
 )
 from fhir_cds.reasoning.session import Session
 
@@ -42,7 +42,7 @@ class _Explained(Struct, frozen=True):
     """The grounds of what a define gave, at the condition `path` of a plan."""
 
     explainer: Explainer
-    define: Define
+    define: Node
     plan: Json
     path: str
 
@@ -93,7 +93,7 @@ class _Answer:
     """One expression's Boolean, and the define it came from (None for a FHIRPath)."""
 
     value: bool | None
-    define: Define | None
+    define: Node | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,19 +128,16 @@ def applicability(session: Session, plan: Json, action: Json, path: str) -> Outc
 
 def decide(session: Session, plan: Json, laid: Laid) -> Outcome:
     """Return whether an action of a plan that is laid out applies to the session's patient, with its grounds."""
-    if laid.define is not None:
-        return _of_define(session, plan, laid.define, laid.condition)
-    return applicability(session, plan, laid.action, laid.path) if laid.conditional else ALWAYS
-
-
-def _of_define(session: Session, plan: Json, define: Define, path: str) -> Outcome:
-    """Return what the define of an action's only condition (at `path` of `plan`) says, with its grounds."""
+    define, path = laid.define, laid.condition
+    if define is None:
+        return applicability(session, plan, laid.action, laid.path) if laid.conditional else ALWAYS
     try:
-        value = session.evaluation.value(define.library, define.name)
-        verdict = _VERDICTS[_boolean(value, single=True)]
+        value = session.evaluation.at(define.slot)
+        if value is not None and value is not True and value is not False:
+            raise _no_boolean(value)
     except (ContentError, EvaluationError) as error:
         return _failed(error, plan, path)
-    return _grounded(session, plan, verdict, define, path)
+    return _grounded(session.explainer, plan, value, define, path)
 
 
 def conjunction(outcomes: Iterable[Outcome]) -> Outcome:
@@ -180,24 +177,22 @@ def _condition(place: _Place, condition: Json, path: str) -> Outcome:
 
 
 def _outcome(session: Session, plan: Json, answer: _Answer, path: str) -> Outcome:
-    verdict = _VERDICTS[answer.value]
     if answer.define is None:
-        return Outcome(verdict)
-    return _grounded(session, plan, verdict, answer.define, path)
+        return Outcome(_VERDICTS[answer.value])
+    return _grounded(session.explainer, plan, answer.value, answer.define, path)
 
 
-def _grounded(session: Session, plan: Json, verdict: Verdict, define: Define, path: str) -> Outcome:
+def _grounded(explainer: Explainer, plan: Json, value: bool | None, define: Node, path: str) -> Outcome:
     """Return an outcome with its grounds, all but the missing facts worked out when asked for."""
-    explainer = session.explainer
-    missing = explainer.missing(define) if verdict is UNKNOWN else ()
-    return Outcome(verdict, missing, _Explained(explainer, define, plan, path))
+    missing = explainer.missing(define) if value is None else ()
+    return Outcome(_VERDICTS[value], missing, _Explained(explainer, define, plan, path))
 
 
 def _answer(place: _Place, expression: Json) -> _Answer:
     meaning = place.session.meaning(expression, place.plan)
     value = place.session.value(meaning, place.plan, place.variables)
     if isinstance(meaning, Define):
-        return _Answer(_boolean(value, single=True), meaning)
+        return _Answer(_boolean(value, single=True), place.session.engine.graph.get(meaning))
     return _Answer(_boolean(value, single=False), None)
 
 
@@ -208,7 +203,11 @@ def _boolean(value: Any, *, single: bool) -> bool | None:
         value = value[0] if value else None
     if value is None or isinstance(value, bool):
         return value
-    raise ContentError(f"the condition gave {type(value).__name__}, a Boolean is expected")
+    raise _no_boolean(value)
+
+
+def _no_boolean(value: object) -> ContentError:
+    return ContentError(f"the condition gave {type(value).__name__}, a Boolean is expected")
 
 
 def _failed(error: FhirCdsError, plan: Json, path: str) -> Outcome:

@@ -15,7 +15,7 @@ from fhir_cds.knowledge.load import Knowledge
 from fhir_cds.knowledge.registry import Registry
 from fhir_cds.reasoning import check, expressions, plans
 from fhir_cds.reasoning.expressions import Define, Meaning
-from fhir_cds.reasoning.graph import Graph, graph
+from fhir_cds.reasoning.graph import Graph, Node, graph
 from fhir_cds.reasoning.layout import Layout, layout, reach
 from fhir_cds.reasoning.logic import NoLogic, Program
 from fhir_cds.reasoning.outcome import Json
@@ -150,12 +150,12 @@ def _meanings(registry: Registry) -> Iterator[tuple[tuple[int, int], Meaning]]:
 
 
 def _layout(plan: Json, registry: Registry, nodes: Graph) -> Layout:
-    def known(expression: Json, definition: Json) -> Define | None:
+    def known(expression: Json, definition: Json) -> Node | None:
         try:
             found = expressions.meaning(expression, definition, registry)
         except ContentError:
             return None
-        return found if isinstance(found, Define) and found in nodes else None
+        return nodes.get(found) if isinstance(found, Define) else None
 
     return layout(plan, registry, known)
 

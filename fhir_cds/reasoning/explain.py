@@ -17,71 +17,62 @@ from fhir_cds.reasoning.graph import Graph, Node
 from fhir_cds.reasoning.logic import Evaluation
 from fhir_cds.reasoning.outcome import Outcome, Reason
 
-_UNREAD: Final = object()
 _MARK: Final = {True: "yes", False: "no", None: "unknown"}
 
 
 class Explainer:
     """Explains the defines of one evaluation; what it has worked out of a node it keeps under the node's index."""
 
-    __slots__ = ("_errors", "_missing", "_reasons", "_sources", "_values", "evaluation", "graph")
+    __slots__ = ("_errors", "_missing", "_reasons", "_sources", "evaluation", "graph")
 
     def __init__(self, graph: Graph, evaluation: Evaluation) -> None:
         self.graph = graph
         self.evaluation = evaluation
-        self._values: list[Any] = [_UNREAD] * len(graph)
         self._errors: dict[int, EvaluationError] = {}
         self._missing: dict[int, tuple[str, ...]] = {}
         self._reasons: list[Reason | None] = [None] * len(graph)
         self._sources: list[tuple[str, ...] | None] = [None] * len(graph)
 
-    def missing(self, start: Define) -> tuple[str, ...]:
-        """Return the ids of the facts without a value that leave `start` without a value, in the order named."""
-        node = self.graph.get(start)
-        return self._lacking(node) if node is not None else ()
+    def missing(self, node: Node) -> tuple[str, ...]:
+        """Return the ids of the facts without a value that leave a define without a value, in the order named.
 
-    def _lacking(self, node: Node) -> tuple[str, ...]:
-        """Return the missing facts at and below a node; a fact that rests on missing ones gives way to them."""
+        A fact that rests on missing ones gives way to them.
+        """
         if self._read(node) is not None or node.index in self._errors:
             return ()
         found = self._missing.get(node.index)
         if found is None:
             self._missing[node.index] = ()  # against rings, which CQL forbids
             listed = self.graph.listed
-            found = tuple(dict.fromkeys([fact for place in node.below for fact in self._lacking(listed[place])]))
+            found = tuple(dict.fromkeys([fact for place in node.below for fact in self.missing(listed[place])]))
             if node.fact is not None and not found:
                 found = (node.fact,)
             self._missing[node.index] = found
         return found
 
-    def because(self, start: Define) -> tuple[Reason, ...]:
+    def because(self, start: Node) -> tuple[Reason, ...]:
         """Return the decisions and the facts with a value on which `start` rests, `start` first, then as named."""
         return self._stated(self.graph.grounds(start).reasons)
 
-    def facts(self, start: Define) -> tuple[Reason, ...]:
+    def facts(self, start: Node) -> tuple[Reason, ...]:
         """Return the facts in `because`, without working out the decisions."""
         return self._stated(self.graph.grounds(start).facts)
 
     def _stated(self, grounds: Iterable[tuple[int, Node, bool]]) -> tuple[Reason, ...]:
         """Return the reasons of nodes; those that are none without a value only where they have one."""
-        reasons, values = self._reasons, self._values
+        reasons = self._reasons
         found: list[Reason] = []
         for index, node, always in grounds:
-            reason = reasons[index]
-            if not always:
-                value = values[index]
-                if (self._read(node) if value is _UNREAD else value) is None:
-                    continue
-            found.append(self.reason(node) if reason is None else reason)
+            if always or self._read(node) is not None:
+                reason = reasons[index]
+                found.append(self.reason(node) if reason is None else reason)
         return tuple(found)
 
-    def failures(self, start: Define) -> tuple[EvaluationError, ...]:
+    def failures(self, start: Node) -> tuple[EvaluationError, ...]:
         """Return the errors of defines on which `start` rests, whether or not its value needed them."""
         nodes = self.graph.grounds(start).nodes
-        values = self._values
         for node in nodes:
-            if values[node.index] is _UNREAD:
-                self._read(node)
+            self._read(node)
         return tuple(self._errors[node.index] for node in nodes if node.index in self._errors) if self._errors else ()
 
     def reason(self, node: Node) -> Reason:
@@ -113,14 +104,13 @@ class Explainer:
 
     def _read(self, node: Node) -> Any:
         """Return the value of a define; one that fails has none, and its error is kept."""
-        value = self._values[node.index]
-        if value is _UNREAD:
-            try:
-                value = self.evaluation.value(*node.define)
-            except EvaluationError as error:
-                value, self._errors[node.index] = None, error
-            self._values[node.index] = value
-        return value
+        if node.index in self._errors:
+            return None
+        try:
+            return self.evaluation.at(node.slot)
+        except EvaluationError as error:
+            self._errors[node.index] = error
+            return None
 
 
 def tree(explainer: Explainer, start: Define) -> str:

@@ -22,10 +22,11 @@ class Node:
     """A define with what it refers to; `fact` is its fact id, `decision` whether it is a Boolean that is no fact.
 
     `index` is its place among all nodes, for tables of what is known of each; `below` are the places of what it refers
-    to.
+    to; `slot` is its place among the values of an evaluation.
     """
 
     index: int
+    slot: int
     define: Define
     references: tuple[Define, ...]
     below: tuple[int, ...]
@@ -46,16 +47,13 @@ class Grounds:
     facts: tuple[tuple[int, Node, bool], ...]
 
 
-NO_GROUNDS: Final = Grounds((), (), ())
-
-
 @dataclass(frozen=True, slots=True)
 class Graph:
     """All nodes by define, and for each what it rests on."""
 
     nodes: Mapping[Define, Node]
     listed: tuple[Node, ...]
-    _grounds: Mapping[Define, Grounds]
+    _grounds: tuple[Grounds, ...]
 
     def __contains__(self, define: object) -> bool:
         return define in self.nodes
@@ -70,9 +68,9 @@ class Graph:
         """Return the node of a define, None when there is none."""
         return self.nodes.get(define)
 
-    def grounds(self, define: Define) -> Grounds:
-        """Return what a define rests on; nothing where there is no such define."""
-        return self._grounds.get(define, NO_GROUNDS)
+    def grounds(self, node: Node) -> Grounds:
+        """Return what a define rests on."""
+        return self._grounds[node.index]
 
 
 def graph(libraries: Sequence[Any]) -> Graph:
@@ -80,8 +78,7 @@ def graph(libraries: Sequence[Any]) -> Graph:
     infos = [info for library in libraries for info in library.defines.values()]
     places = {Define(info.library, info.name): place for place, info in enumerate(infos)}
     nodes = {define: _node(define, infos[place], places) for define, place in places.items()}
-    grounds = {define: _grounds(nodes, define) for define in nodes}
-    return Graph(MappingProxyType(nodes), tuple(nodes.values()), MappingProxyType(grounds))
+    return Graph(MappingProxyType(nodes), tuple(nodes.values()), tuple(_grounds(nodes, define) for define in nodes))
 
 
 def _node(define: Define, info: Any, places: Mapping[Define, int]) -> Node:
@@ -89,7 +86,7 @@ def _node(define: Define, info: Any, places: Mapping[Define, int]) -> Node:
     boolean = fact is None and str(info.result_type or "").rsplit("}", 1)[-1].endswith(_BOOLEAN)
     references = tuple(dict.fromkeys(Define(*pair) for pair in info.references))
     below = tuple(places[other] for other in references if other in places)
-    return Node(places[define], define, references, below, fact, boolean)
+    return Node(places[define], info.slot, define, references, below, fact, boolean)
 
 
 def _grounds(nodes: Mapping[Define, Node], start: Define) -> Grounds:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from fhir_cds.knowledge.registry import Registry
 from fhir_cds.reasoning import plans
-from fhir_cds.reasoning.expressions import Define
+from fhir_cds.reasoning.graph import Node
 from fhir_cds.reasoning.outcome import Json
 
 DOCUMENTATION: Final = "documentation"
@@ -20,15 +20,15 @@ _DEPENDENT: Final = ("dynamicValue", "participant", "definitionUri")
 class Laid:
     """One action: its path and id, the actions below it, its definition (None where it has none or it is not there).
 
-    `define` is that of its only condition (which stands at `condition`), None where there is none, there are several,
-    or it is no plain define; `values` the produced action before what depends on the patient is set (to be read only);
+    `define` is the one that its only condition (at `condition`) names, None where there is none, there are several, or
+    it is no plain define; `values` the produced action before what depends on the patient is set (to be read only);
     `settled` says that nothing does, and that it makes no request.
     """
 
     path: str
     id: str
     action: Json
-    define: Define | None
+    define: Node | None
     condition: str
     conditional: bool
     first_only: bool
@@ -51,7 +51,7 @@ class Layout:
     marks: frozenset[str]
 
 
-Known = Callable[[Json, Json], Define | None]
+Known = Callable[[Json, Json], Node | None]
 """Says which define of the logic an expression of a plan names; None for anything else."""
 
 
@@ -111,7 +111,7 @@ def _definition(plan: Json, action: Json, registry: Registry) -> Json | None:
     return registry.find(canonical) if canonical else None
 
 
-def _define(plan: Json, action: Json, known: Known) -> Define | None:
+def _define(plan: Json, action: Json, known: Known) -> Node | None:
     listed = action.get("condition", ())
     if len(listed) != 1 or listed[0].get("kind") != plans.APPLICABILITY:
         return None

@@ -20,6 +20,10 @@ class DefineInfo(Protocol):
         """Its name."""
 
     @property
+    def slot(self) -> int:
+        """Its place among the values of an evaluation."""
+
+    @property
     def result_type(self) -> str | None:
         """Its static type as ELM names it."""
 
@@ -53,6 +57,9 @@ class Evaluation(Protocol):
 
     def value(self, library: str, define: str, /) -> Any:
         """Return the value of a define; raises EvaluationError."""
+
+    def at(self, slot: int, /) -> Any:
+        """Return the value of the define at a slot (`DefineInfo.slot`); raises EvaluationError."""
 
     def resources(self, library: str, define: str, /) -> tuple[str, ...]:
         """Return the `Type/id` of the resources behind the value."""

@@ -59,7 +59,8 @@ class Context:
 class Session(Struct):
     """One patient's evaluation with the context of the call.
 
-    `given` is what of the context shows in the result; `issues` gathers what went wrong, in order; `memo` keeps what
+    `given` is what of the context shows in the result; `open_plans` are the plans being applied (by canonical), each
+    nested in the one before it, and `issues` gathers what goes wrong in the last of them, in order; `memo` keeps what
     projections have worked out, by their own keys; `failed` has the place of each action whose outcome failed, in all
     plans applied.
     """
@@ -74,7 +75,7 @@ class Session(Struct):
     explainer: Explainer
     given: Json
     issues: list[Json] = []  # a new list for each session, as the members below
-    open_plans: tuple[str, ...] = ()
+    open_plans: list[str] = []
     memo: dict[Any, Any] = {}
     failed: list[str] = []
 
@@ -82,24 +83,6 @@ class Session(Struct):
     def today(self) -> str:
         """The day of `now`, in its own time zone."""
         return self.now[:10]
-
-    def within(self, plan: str) -> Session:
-        """Return this session inside a plan (by canonical), with issues of its own; all else is shared."""
-        return Session(
-            self.engine,
-            self.subject,
-            self.resources,
-            self.by_reference,
-            self.now,
-            self.context,
-            self.evaluation,
-            self.explainer,
-            self.given,
-            [],
-            (*self.open_plans, plan),
-            self.memo,
-            self.failed,
-        )
 
     def resource(self, reference: str | None) -> Json | None:
         """Return the resource of the record that `Type/id` names, None when it is not in it."""

@@ -22,6 +22,7 @@ NOW = "2026-01-31T00:00:00+00:00"
 class Info:
     library: str
     name: str
+    slot: int
     references: tuple[tuple[str, str], ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     result_type: str | None = "{urn:hl7-org:elm-types:r1}Boolean"
@@ -55,6 +56,10 @@ class FakeEvaluation:
             raise EvaluationError("it broke", library=library, define=define, locator="1:1-1:2")
         return value(self) if callable(value) else value
 
+    def at(self, slot: int) -> Any:
+        (library,) = self.program.libraries
+        return self.value(library.name, list(self.program.defines)[slot])
+
     def resources(self, library: str, define: str) -> tuple[str, ...]:
         return self.program.defines[define].resources
 
@@ -67,11 +72,12 @@ class FakeProgram:
             name: Info(
                 library,
                 name,
+                slot,
                 tuple((library, other) for other in define.names),
                 {"fact": define.fact} if define.fact else {},
                 "{urn:hl7-org:elm-types:r1}" + define.type,
             )
-            for name, define in defines.items()
+            for slot, (name, define) in enumerate(defines.items())
         }
         self.libraries = (Compiled(library, infos, parameters),)
 

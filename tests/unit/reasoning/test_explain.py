@@ -13,13 +13,14 @@ from fhir_cds.reasoning import explain
 from fhir_cds.reasoning.engine import natural
 from fhir_cds.reasoning.explain import Explainer
 from fhir_cds.reasoning.expressions import Define
-from fhir_cds.reasoning.graph import graph
+from fhir_cds.reasoning.graph import Node, graph
 
 
 @dataclass(frozen=True)
 class Info:
     library: str
     name: str
+    slot: int
     references: tuple[tuple[str, str], ...]
     tags: dict[str, str]
     result_type: str
@@ -35,10 +36,10 @@ class Values:
     values: dict[str, Any]
     behind: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def value(self, library: str, define: str) -> Any:
-        found = self.values[define]
+    def at(self, slot: int) -> Any:
+        define, found = list(self.values.items())[slot]
         if isinstance(found, Exception):
-            raise EvaluationError("it broke", library=library, define=define, locator="1:1")
+            raise EvaluationError("it broke", library="L", define=define, locator="1:1")
         return found
 
     def resources(self, library: str, define: str) -> tuple[str, ...]:
@@ -51,8 +52,10 @@ Row = tuple[Any, tuple[str, ...], str | None, str, tuple[str, ...]]
 
 def explainer(**rows: Row) -> Explainer:
     infos = {
-        name: Info("L", name, tuple(("L", other) for other in names), {"fact": fact} if fact else {}, "{elm}" + kind)
-        for name, (_, names, fact, kind, _) in rows.items()
+        name: Info(
+            "L", name, slot, tuple(("L", other) for other in names), {"fact": fact} if fact else {}, "{elm}" + kind
+        )
+        for slot, (name, (_, names, fact, kind, _)) in enumerate(rows.items())
     }
     values = Values({name: row[0] for name, row in rows.items()}, {name: row[4] for name, row in rows.items()})
     return Explainer(graph([Library(infos)]), values)
@@ -73,6 +76,10 @@ def helper(value: Any, *names: str, resources: tuple[str, ...] = ()) -> Row:
 START = Define("L", "Start")
 
 
+def start(made: Explainer) -> Node:
+    return made.graph.nodes[START]
+
+
 def test_missing_walks_through_nulls_to_facts() -> None:
     """Only defines without a value are entered, helpers too; facts stop the walk; order as named, each once."""
     made = explainer(
@@ -85,7 +92,7 @@ def test_missing_walks_through_nulls_to_facts() -> None:
         F2=fact(None, "two"),
         F3=fact(None, "three"),
     )
-    assert made.missing(START) == ("one", "three")
+    assert made.missing(start(made)) == ("one", "three")
 
 
 def test_missing_prefers_the_deepest_fact() -> None:
@@ -97,12 +104,13 @@ def test_missing_prefers_the_deepest_fact() -> None:
         Own=fact(None, "own", "Known"),
         Known=fact(3, "known"),
     )
-    assert made.missing(START) == ("base", "own")
+    assert made.missing(start(made)) == ("base", "own")
 
 
 def test_missing_of_what_is_known_is_empty() -> None:
     """A define that has a value lacks nothing."""
-    assert explainer(Start=decision(True, "F"), F=fact(None, "one")).missing(START) == ()
+    made = explainer(Start=decision(True, "F"), F=fact(None, "one"))
+    assert made.missing(start(made)) == ()
 
 
 def test_missing_through_two_ways_to_one_define() -> None:
@@ -114,7 +122,7 @@ def test_missing_through_two_ways_to_one_define() -> None:
         H=helper(None, "F"),
         F=fact(None, "deep"),
     )
-    assert made.missing(START) == ("deep",)
+    assert made.missing(start(made)) == ("deep",)
 
 
 def test_because_holds_decisions_and_known_facts() -> None:
@@ -127,7 +135,7 @@ def test_because_holds_decisions_and_known_facts() -> None:
         Size=fact(Quantity(2, "cm"), "size", resources=("Observation/s",)),  # type: ignore[arg-type]
         Unrecorded=fact(None, "unrecorded"),
     )
-    because = made.because(START)
+    because = made.because(start(made))
     assert [(reason.define, reason.value, reason.fact) for reason in because] == [
         ("Start", True, None),
         ("Few", True, None),
@@ -143,15 +151,15 @@ def test_nothing_below_a_fact_is_a_reason() -> None:
     made = explainer(
         Start=decision(True, "F"), F=fact(3, "count", "Inner"), Inner=decision(True, "G"), G=fact(1, "inner")
     )
-    assert [reason.define for reason in made.because(START)] == ["Start", "F"]
+    assert [reason.define for reason in made.because(start(made))] == ["Start", "F"]
 
 
 def test_failures_beside_the_path() -> None:
     """An error in a define that the value did not need is reported, with its place."""
     made = explainer(Start=decision(True, "Bad"), Bad=decision(RuntimeError()))
-    (error,) = made.failures(START)
+    (error,) = made.failures(start(made))
     assert str(error).startswith('L."Bad" (1:1)')
-    assert made.because(START)[1].value is None
+    assert made.because(start(made))[1].value is None
 
 
 def test_tree_as_text() -> None:
