@@ -11,10 +11,6 @@ from .sources import MODULES, PACKAGE, ROOT, imports, name
 
 HEAVY = {"starlette", "uvicorn", "fhirpy", "aiohttp", "pydantic", "fhir.resources", "typer", "sqlalchemy", "joserfc"}
 LONGEST = 320
-LONGER = {
-    "cql/fhirpath/compile.py": "one handler per FHIRPath construct",
-}
-"""Modules that may be longer, each with its reason; none may be twice as long."""
 
 
 def test_layers() -> None:
@@ -42,11 +38,9 @@ def test_evaluation_loads_no_service(package: str) -> None:
 
 
 def test_modules_are_small() -> None:
-    """A module has at most 320 lines; the exceptions are named with their reason, and are still needed."""
+    """A module has at most 320 lines (CONTRIBUTING.md)."""
     length = {name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
-    assert {module: lines for module, lines in length.items() if lines > LONGEST and module not in LONGER} == {}
-    assert [module for module in LONGER if length.get(module, 0) <= LONGEST] == []
-    assert max(length.values()) < 2 * LONGEST
+    assert {module: lines for module, lines in length.items() if lines > LONGEST} == {}
 
 
 def test_the_package_says_that_it_is_typed() -> None:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from fhir_cds.cql.fhirpath import equality, fhir, lists, nodes, scalars
-from fhir_cds.cql.fhirpath.errors import FhirPathError
+from fhir_cds.cql.fhirpath import fhir, lists, nodes, scalars
+from fhir_cds.cql.fhirpath.errors import FAULTS, FhirPathError, placed
 from fhir_cds.cql.fhirpath.nodes import Node
-from fhir_cds.cql.fhirpath.scope import Compiled, Scope, single, truth
+from fhir_cds.cql.fhirpath.operators import OPERATORS, result
+from fhir_cds.cql.fhirpath.scope import Compiled, Scope, single
 from fhir_cds.cql.fhirpath.syntax import (
     Call,
     Chain,
@@ -26,7 +27,7 @@ from fhir_cds.cql.fhirpath.syntax import (
     type_name_of,
 )
 from fhir_cds.cql.fhirpath.typecheck import ROOTS
-from fhir_cds.cql.runtime import arithmetic, logical
+from fhir_cds.cql.runtime import arithmetic
 from fhir_cds.cql.runtime.quantity import Quantity
 
 Items = list[Any]
@@ -39,7 +40,6 @@ _CONSTANTS: Final[Mapping[str, str]] = {
     "loinc": "http://loinc.org",
     "ucum": "http://unitsofmeasure.org",
 }
-_FAULTS: Final = (TypeError, ValueError, ArithmeticError)
 
 
 def compile_tree(tree: Expression) -> Compiled:
@@ -109,10 +109,8 @@ def _step(step: Step) -> Apply:
     def guarded(scope: Scope, items: Items) -> Items:
         try:
             return apply(scope, items)
-        except FhirPathError as error:
-            raise error if error.position is not None else FhirPathError(error.message, position=position) from None
-        except _FAULTS as error:
-            raise FhirPathError(str(error), position=position) from None
+        except FAULTS as error:
+            raise placed(error, position) from None
 
     return guarded
 
@@ -189,7 +187,7 @@ def _sort(call: Call) -> Apply:
     return lambda scope, items: lists.sort(items, scope, *keys)
 
 
-# --- operators
+# --- types, signs and chains of operators
 
 
 def _type_test(tree: TypeTest) -> Compiled:
@@ -197,7 +195,7 @@ def _type_test(tree: TypeTest) -> Compiled:
     function = fhir.TYPES[tree.operator]
     if not nodes.known(names):
         raise FhirPathError(f"unknown type {'.'.join(names)}", position=tree.position)
-    return _placed(lambda scope: function(operand(scope), names), tree.position)
+    return _guarded(lambda scope: function(operand(scope), names), tree.position)
 
 
 def _sign(tree: Sign) -> Compiled:
@@ -209,142 +207,37 @@ def _sign(tree: Sign) -> Compiled:
             return []
         if isinstance(value, bool) or not isinstance(value, int | Decimal | Quantity):
             raise FhirPathError("a sign needs a number")
-        return _result(arithmetic.negate(value) if negative else value)
+        return result(arithmetic.negate(value) if negative else value)
 
-    return _placed(signed, tree.position)
+    return _guarded(signed, tree.position)
 
 
 def _chain(tree: Chain) -> Compiled:
     first = compile_tree(tree.first)
-    rest = [(_OPERATORS[operator], compile_tree(operand), position) for operator, operand, position in tree.rest]
+    rest = [(OPERATORS[operator], compile_tree(operand), position) for operator, operand, position in tree.rest]
 
     def chain(scope: Scope) -> Items:
         items = first(scope)
         for operator, operand, position in rest:
             try:
                 items = operator(scope, items, operand)
-            except FhirPathError as error:
-                raise error if error.position is not None else FhirPathError(error.message, position=position) from None
-            except _FAULTS as error:
-                raise FhirPathError(str(error), position=position) from None
+            except FAULTS as error:
+                raise placed(error, position) from None
         return items
 
     return chain
 
 
-def _placed(compiled: Compiled, position: int) -> Compiled:
-    def placed(scope: Scope) -> Items:
+def _guarded(compiled: Compiled, position: int) -> Compiled:
+    def guarded(scope: Scope) -> Items:
         try:
             return compiled(scope)
-        except FhirPathError as error:
-            raise error if error.position is not None else FhirPathError(error.message, position=position) from None
-        except _FAULTS as error:
-            raise FhirPathError(str(error), position=position) from None
+        except FAULTS as error:
+            raise placed(error, position) from None
 
-    return placed
+    return guarded
 
 
-def _result(value: Any) -> Items:
-    return [] if value is None else [value]
-
-
-Operator = Callable[[Scope, Items, Compiled], Items]
-
-
-def _arithmetic(function: Callable[[Any, Any], Any]) -> Operator:
-    def operator(scope: Scope, left: Items, right: Compiled) -> Items:
-        a, b = single(left, scope, "an operator"), single(right(scope), scope, "an operator")
-        if isinstance(a, bool) or isinstance(b, bool):
-            raise FhirPathError("a Boolean is no number")
-        return _result(function(a, b))
-
-    return operator
-
-
-def _add(a: Any, b: Any) -> Any:
-    if isinstance(a, str) and isinstance(b, str):
-        return a + b
-    return arithmetic.add(a, b)
-
-
-def _concatenate(scope: Scope, left: Items, right: Compiled) -> Items:
-    a, b = single(left, scope, "&"), single(right(scope), scope, "&")
-    if not isinstance(a, str | None) or not isinstance(b, str | None):
-        raise FhirPathError("& needs Strings")
-    return [(a or "") + (b or "")]
-
-
-def _logic(function: Callable[[bool | None, bool | None], bool | None], decided: bool | None) -> Operator:
-    """Return an operator of three-valued logic; `decided` is the left operand that decides alone."""
-
-    def operator(scope: Scope, left: Items, right: Compiled) -> Items:
-        a = truth(left, scope, "a logical operator")
-        if a is not None and a is decided:
-            return _result(function(a, None))
-        return _result(function(a, truth(right(scope), scope, "a logical operator")))
-
-    return operator
-
-
-def _ordered(test: Callable[[int], bool]) -> Operator:
-    def operator(scope: Scope, left: Items, right: Compiled) -> Items:
-        other = right(scope)
-        if len(left) > 1 or len(other) > 1:
-            raise FhirPathError("a comparison needs single items")
-        if not left or not other:
-            return []
-        sign = equality.order(left[0], other[0], scope.run.offset)
-        return [] if sign is None else [test(sign)]
-
-    return operator
-
-
-def _equal(scope: Scope, left: Items, right: Compiled) -> Items:
-    return _result(equality.equal(left, right(scope), scope.run.offset))
-
-
-def _not_equal(scope: Scope, left: Items, right: Compiled) -> Items:
-    return _result(logical.not_(equality.equal(left, right(scope), scope.run.offset)))
-
-
-def _in(scope: Scope, left: Items, right: Compiled) -> Items:
-    return _membership(scope, left, right(scope))
-
-
-def _contains(scope: Scope, left: Items, right: Compiled) -> Items:
-    return _membership(scope, right(scope), left)
-
-
-def _membership(scope: Scope, item: Items, items: Items) -> Items:
-    if len(item) > 1:
-        raise FhirPathError("membership needs a single item")
-    return [item[0] in equality.Seen(scope.run.offset, items)] if item else []
-
-
-_OPERATORS: Final[dict[str, Operator]] = {
-    "+": _arithmetic(_add),
-    "-": _arithmetic(arithmetic.subtract),
-    "*": _arithmetic(arithmetic.multiply),
-    "/": _arithmetic(arithmetic.divide),
-    "div": _arithmetic(arithmetic.truncated_divide),
-    "mod": _arithmetic(arithmetic.modulo),
-    "&": _concatenate,
-    "|": lambda scope, left, right: lists.union(left, scope, right(scope)),
-    "<": _ordered(lambda sign: sign < 0),
-    "<=": _ordered(lambda sign: sign <= 0),
-    ">": _ordered(lambda sign: sign > 0),
-    ">=": _ordered(lambda sign: sign >= 0),
-    "=": _equal,
-    "!=": _not_equal,
-    "~": lambda scope, left, right: [equality.equivalent(left, right(scope), scope.run.offset)],
-    "!~": lambda scope, left, right: [not equality.equivalent(left, right(scope), scope.run.offset)],
-    "in": _in,
-    "contains": _contains,
-    "and": _logic(logical.and_, decided=False),
-    "or": _logic(logical.or_, decided=True),
-    "xor": _logic(logical.xor, decided=None),
-    "implies": _logic(logical.implies, decided=False),
-}
 _COMPILERS: Final[dict[type, Callable[[Any], Compiled]]] = {
     Literal: _literal,
     Special: _special,
