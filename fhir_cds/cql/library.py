@@ -13,8 +13,9 @@ from fhir_cds.cql.compile.assemble import UNSET, Compiled, assemble
 from fhir_cds.cql.compile.context import HELPERS, CodeSet, DefineKey
 from fhir_cds.cql.elm import ElmLibrary
 from fhir_cds.cql.elm_reader import identity, parse
-from fhir_cds.cql.evaluate import DEFAULT_BUDGET, Evaluation, instant, parameter_value
+from fhir_cds.cql.evaluate import DEFAULT_BUDGET, Evaluation
 from fhir_cds.cql.index import Retrieve
+from fhir_cds.cql.parameters import instant, parameter_value
 from fhir_cds.cql.runtime.state import State
 from fhir_cds.cql.runtime.temporal import DateTime
 from fhir_cds.cql.typesys import Type
@@ -65,11 +66,8 @@ class Program:
         self.compiled = compiled
         self.parameter_types = parameter_types
         self._code_sets = code_sets
-        self.holding = frozenset(
-            define.slot
-            for library in libraries
-            for define in library.defines.values()
-            if _may_hold(define.result_type)
+        self._holding = frozenset(
+            define.slot for library in libraries for define in library.defines.values() if _may_hold(define.result_type)
         )
         """The slots of the defines whose values can hold resources."""
         self._by_name = MappingProxyType({library.name: library for library in libraries})
@@ -140,7 +138,7 @@ class Program:
                 values[self.compiled.slots[("p", *key)]] = parameter_value(
                     value, self.parameter_types[key], key, at.offset
                 )
-        return Evaluation(self, state, values, UNSET)
+        return Evaluation(self.compiled, self._holding, state, values)
 
     def _misshapen(self, resources: Sequence[dict[str, Any]]) -> InputError:
         """Return the error of a resource whose codes or dates do not have the form of FHIR JSON, naming its type."""

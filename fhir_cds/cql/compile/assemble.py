@@ -17,6 +17,8 @@ from fhir_cds.cql.trampoline import run
 
 UNSET: Final = object()
 """Marks a define that was not evaluated yet."""
+SOURCE_NAME: Final = "<cql>"
+"""The name under which a traceback knows the compiled source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def assemble(
     defines = [slot for slot in merged if slot[0] == "e"]
     source = c.writer.source()
     namespace: dict[str, Any] = {"U": UNSET, **c.writer.constants.values}
-    exec(compile(source, "<cql>", "exec"), namespace)  # our own making: numbered names, nothing from the ELM
+    exec(compile(source, SOURCE_NAME, "exec"), namespace)  # our own making: numbered names, nothing from the ELM
     return Compiled(
         slots=MappingProxyType(dict(c.slots)),
         by_slot=tuple((slot[1:], namespace[f"{slot[0]}{number}"]) for slot, number in c.slots.items()),
