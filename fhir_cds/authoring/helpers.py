@@ -14,7 +14,6 @@ from xml.etree import ElementTree as ET
 from fhir_cds.authoring.translate import MODEL_INFO
 
 NAME: Final = "FHIRHelpers"
-VERSION: Final = "4.0.1"
 
 _HEADER: Final = """\
 // @title: FHIRHelpers

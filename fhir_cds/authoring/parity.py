@@ -17,7 +17,6 @@ from fhir_cds.errors import FhirServerError
 from fhir_cds.fhir import codec, ids, reference
 
 ABSENT: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
-MESSAGES: Final = "http://hl7.org/fhir/StructureDefinition/cqf-messages"
 _DATE: Final = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2})(T.*)?)?)?", re.DOTALL)
 _NO_DATES: Final = frozenset(
     {"resourceType", "id", "reference", "system", "code", "version", "display", "text", "unit", "url", "valueString"}

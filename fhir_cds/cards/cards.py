@@ -27,11 +27,6 @@ Group = tuple[Decision, ...]
 """The decisions of one card."""
 
 
-def cards_from(chosen: Sequence[Decision], projection: Projection) -> tuple[Card, ...]:
-    """Return the cards of the decisions that are chosen for a call (see `chosen`)."""
-    return tuple(card for card, _ in with_orders(chosen, projection))
-
-
 def with_orders(chosen: Sequence[Decision], projection: Projection) -> list[tuple[Card, tuple[str, ...]]]:
     """Return each card of the decisions with the orders that it asks for and another one offers, as `Type/id` there."""
     groups = _groups(chosen)
@@ -174,7 +169,7 @@ def _source(decision: Decision, projection: Projection) -> Source:
 def recommendations_of(cards: Sequence[Card], chosen: Sequence[Decision]) -> dict[str, tuple[str, ...]]:
     """Return, by card uuid, the recommendations (`source:number`) that apply in it: what feedback is counted by.
 
-    `cards` are those of the decisions that were chosen (`cards_from`).
+    `cards` are those of the decisions that were chosen (`with_orders`).
     """
     return {card.uuid: _numbers(group) for card, group in zip(cards, _groups(chosen), strict=True)}
 

@@ -78,7 +78,6 @@ class Evidence:
     level: str | None
     strength: str | None
     vote: Vote | None
-    direction: str | None
     citations: tuple[Citation, ...]
     label: str | None = None
     relations: tuple[Relation, ...] = ()
@@ -126,7 +125,6 @@ def evidence(plan: Json, action: Json) -> Evidence:
         level=_value(said.get("cqf-qualityOfEvidence")),
         strength=_value(said.get("cqf-strengthOfRecommendation")),
         vote=_vote(said.get("consensus-vote")),
-        direction=_value(said.get("recommendation-direction")),
         citations=tuple(_citations([*action.get("documentation", ()), *plan.get("relatedArtifact", ())])),
         label=plan.get("subtitle"),
         relations=tuple(_relations(plan)),

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from fhir_cds.reasoning.outcome import Verdict
-
 WHY: Final = "Why"
 WHY_TOO: Final = "Why, besides the facts above"
 MET: Final = "Met so far"
@@ -38,7 +36,6 @@ OF_DAY: Final = "{} ({})"
 YES: Final = "yes"
 NO: Final = "no"
 NONE_FOUND: Final = "none"
-TODAY: Final = "today"
 
 LEVEL: Final = "level {}"
 STRENGTH: Final = "strength {}"
@@ -48,7 +45,6 @@ RECOMMENDATION: Final = "recommendation {}"
 ITEMS: Final = "{} items"
 UNDECIDED: Final = "Not decided yet: {text}"
 OTHERS: Final = "{text} (+{count} more)"
-SUMMARY: Final = "{subject}: {text}"
 MISSING_SUMMARY: Final = "{subject}: cannot be decided yet, {count} missing"
 UNDECIDED_SUMMARY: Final = "{subject}: cannot be decided from the record"
 FAILED_SUMMARY: Final = "{subject}: could not be evaluated, no advice given"
@@ -66,13 +62,3 @@ VISIT_STATUS: Final[Mapping[str, str]] = MappingProxyType(
     {"completed": "done", "due": "due now", "overdue": "overdue", "scheduled": "planned", "booked": "booked"}
 )
 """How the status of a follow-up visit reads."""
-
-OUTCOME: Final[Mapping[Verdict, str]] = MappingProxyType(
-    {
-        Verdict.APPLICABLE: "applies",
-        Verdict.NOT_APPLICABLE: "does not apply",
-        Verdict.UNKNOWN: "unknown",
-        Verdict.FAILED: "failed",
-    }
-)
-"""How an outcome reads."""

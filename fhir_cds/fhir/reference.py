@@ -72,12 +72,6 @@ def with_type(text: str, resource_type: str) -> str:
     return relative(text) or f"{resource_type}/{text}"
 
 
-def to(resource: dict[str, Any], display: str | None = None) -> dict[str, Any]:
-    """Return a Reference to `resource`, with `display` when given."""
-    value = {"reference": f"{resource['resourceType']}/{resource['id']}"}
-    return {**value, "display": display} if display else value
-
-
 def of(resource: dict[str, Any]) -> str:
     """Return the `Type/id` of a resource that has both."""
     return f"{resource['resourceType']}/{resource['id']}"

@@ -3,7 +3,7 @@
 Most resources need nothing. Whether one does is read off its JSON text, which is far quicker than walking it, and a few
 changes to many resources are made in it, too. Input is never changed in place.
 
-    >>> rewrite({"resourceType": "Flag", "subject": {"reference": "urn:uuid:7"}}, {"urn:uuid:7": "Patient/1"})
+    >>> Rewriter({"urn:uuid:7": "Patient/1"}).apply({"resourceType": "Flag", "subject": {"reference": "urn:uuid:7"}})
     {'resourceType': 'Flag', 'subject': {'reference': 'Patient/1'}}
 """
 
@@ -158,17 +158,6 @@ def _swapped(
 def _encoded(systems: tuple[tuple[str, str], ...]) -> Mapping[bytes, bytes]:
     """Return aliases of code systems and the preferred ones as they stand between quotes in JSON."""
     return {codec.encode(alias)[1:-1]: codec.encode(preferred)[1:-1] for alias, preferred in systems}
-
-
-def rewrite(
-    resource: dict[str, Any],
-    targets: Mapping[str, str] | None = None,
-    systems: Mapping[str, str] | None = None,
-    bases: Collection[str] = (),
-    where: str | None = None,
-) -> dict[str, Any]:
-    """Return one resource in the form of the data set (see `Rewriter`)."""
-    return Rewriter(targets, systems, bases).apply(resource, where)
 
 
 def _check_depth(resource: dict[str, Any], where: str | None) -> None:

@@ -38,11 +38,6 @@ def occasions(applied: Applied, start: date, until: date | None = None) -> tuple
     return tuple(sorted(found, key=_day))
 
 
-def requests(applied: Applied, start: date, until: date | None = None) -> tuple[dict[str, Any], ...]:
-    """Return the actions' requests, one dated copy for each occasion; raises as `occasions`."""
-    return _requests(applied, occasions(applied, start, until))
-
-
 def all_requests(
     applied: Applied, start: date, until: date | None = None
 ) -> tuple[tuple[dict[str, Any], ...], tuple[Json, ...]]:

@@ -28,7 +28,6 @@ from fhir_cds.reasoning.session import Session
 from fhir_cds.reasoning.special import COLLECT, CPG_ACTIVITY
 
 PERTAINS_TO_GOAL: Final = "http://hl7.org/fhir/StructureDefinition/resource-pertainsToGoal"
-_SUBJECT: Final = "Patient"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ One evaluation serves all plans of a call; a define is computed at most once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from fhir_cds.errors import InputError
@@ -70,14 +70,6 @@ def apply_plan(engine: Engine, plan: str | Json, record: Record, now: str, conte
     failed outcome in the result.
     """
     return apply_in(begin(engine, record, now, context), plan)
-
-
-def apply_plans(
-    engine: Engine, plans: Iterable[str | Json], record: Record, now: str, context: Context = NO_CONTEXT
-) -> tuple[Applied, ...]:
-    """Return several plans applied, in order, with one evaluation; raises as `apply_plan`."""
-    session = begin(engine, record, now, context)
-    return tuple(apply_in(session, plan) for plan in plans)
 
 
 def apply_in(session: Session, plan: str | Json) -> Applied:

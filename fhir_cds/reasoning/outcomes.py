@@ -30,11 +30,6 @@ def outcomes_in(session: Session, asked: Iterable[Recommendation]) -> Iterator[d
         yield _item(one.source, one.number, str(one.plan["id"]), outcome_of(session, one.plan), written)
 
 
-def item_of(source: str, number: str, plan: str, outcome: Outcome) -> dict[str, Any]:
-    """Return an outcome in the form above."""
-    return _item(source, number, plan, outcome, {})
-
-
 def _item(
     source: str, number: str, plan: str, outcome: Outcome, written: dict[int, tuple[Reason, dict[str, Any]]]
 ) -> dict[str, Any]:

@@ -6,7 +6,6 @@ other, so references are `Type/id`. R4 servers have no RequestOrchestration: its
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 from fhir_cds.fhir import ids
@@ -36,14 +35,6 @@ def bundle(applied: Applied, *, merge_nested: bool = False) -> dict[str, Any]:
             {"fullUrl": f"{URN}{resource['id']}", "resource": assemble.localised(_option(resource), names)}
             for resource in ordered
         ],
-    }
-
-
-def parameters(applied: Iterable[Applied], *, merge_nested: bool = False) -> dict[str, Any]:
-    """Return Parameters with one `return` Bundle per subject."""
-    return {
-        "resourceType": "Parameters",
-        "parameter": [{"name": "return", "resource": bundle(one, merge_nested=merge_nested)} for one in applied],
     }
 
 

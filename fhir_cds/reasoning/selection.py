@@ -43,22 +43,6 @@ def select_actions(applied: Applied, selected: Collection[str], documented: Coll
     return result
 
 
-def violations(applied: Applied, selected: Collection[str], documented: Collection[str] = ()) -> tuple[str, ...]:
-    """Return what `select_actions` would refuse, () when the choice stands."""
-    faults = [*_unknown(applied, selected), *_repeated(applied, selected)]
-    _plan(applied, frozenset(selected), frozenset(documented), faults)
-    return tuple(faults)
-
-
-def preselected(actions: Iterable[AppliedAction]) -> tuple[str, ...]:
-    """Return the ids of the applicable actions that come chosen: precheck yes, or required (GR-05)."""
-    return tuple(
-        action.id
-        for action in tree.applicable(actions)
-        if action.values.get("precheckBehavior") == "yes" or action.values.get("requiredBehavior") == "must"
-    )
-
-
 def _unknown(applied: Applied, selected: Collection[str]) -> list[str]:
     known = {action.id for plan in tree.plans_in(applied) for action in tree.applicable(plan.actions)}
     return [f'"{name}" is no applicable action of the plan' for name in dict.fromkeys(selected) if name not in known]

@@ -15,7 +15,8 @@ from fhir_cds.cql.runtime.temporal_text import parse_datetime
 from fhir_cds.errors import InputError, NotFoundError
 from fhir_cds.fhir import codec
 from fhir_cds.reasoning import assemble, r5, selection
-from fhir_cds.reasoning.apply import apply_activity, apply_plan, apply_plans, instant
+from fhir_cds.reasoning.apply import apply_activity, apply_in, apply_plan, begin, instant
+from fhir_cds.reasoning.outcome import Applied
 from fhir_cds.reasoning.session import Context
 
 from .support import BASE, NOW, Define, FakeRecord, action, activity, by_id, engine, library, plan, run, verdicts, when
@@ -44,11 +45,8 @@ def test_al_01_careplan_and_request_group() -> None:
 
 
 def test_al_02_r5_bundle_starts_with_the_group() -> None:
-    """AL-02, IN-03: Parameters with one Bundle per subject; the group is its first entry; references are Type/id."""
-    applied = run(plan(action("a", definitionCanonical=SCAN)), activity())
-    made = r5.parameters([applied, applied])
-    assert [p["name"] for p in made["parameter"]] == ["return", "return"]
-    entries = made["parameter"][0]["resource"]["entry"]
+    """AL-02: the group is the first entry; references are Type/id."""
+    entries = r5.bundle(run(plan(action("a", definitionCanonical=SCAN)), activity()))["entry"]
     assert [e["resource"]["resourceType"] for e in entries] == ["RequestGroup", "ServiceRequest"]
     reference = entries[0]["resource"]["action"][0]["resource"]["reference"]
     assert reference == f"ServiceRequest/{entries[1]['resource']['id']}"
@@ -121,7 +119,7 @@ BEHAVIOURS = {
 
 
 def test_gr_02_behaviours_are_copied() -> None:
-    """GR-02, GR-03, GR-06: all five, verbatim; none is made up where the plan has none."""
+    """GR-02, GR-03, GR-05, GR-06: all five, verbatim; none is made up where the plan has none."""
     group = group_of(assemble.careplan(run(plan(action("a", **BEHAVIOURS), action("b")))))
     assert {name: group["action"][0][name] for name in BEHAVIOURS} == BEHAVIOURS
     assert not BEHAVIOURS.keys() & group["action"][1].keys()
@@ -238,7 +236,16 @@ def test_ti_01_timing_is_copied(timing: dict[str, Any]) -> None:
 def choose(behaviour: str | None, *chosen: str, children: int = 3, **more: Any) -> tuple[str, ...]:
     extra = {"selectionBehavior": behaviour} if behaviour else {}
     applied = run(plan(action("g", action=[action(f"c{n}") for n in range(children)], **extra, **more)))
-    return selection.violations(applied, chosen)
+    return breaches(applied, *chosen)
+
+
+def breaches(applied: Applied, *chosen: str, documented: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return what is wrong with a choice, () when it stands."""
+    try:
+        selection.select_actions(applied, chosen, documented)
+    except InputError as error:
+        return tuple(error.message.split("; "))
+    return ()
 
 
 @pytest.mark.parametrize(
@@ -279,27 +286,25 @@ def test_gr_04_selected_actions_reduce_the_plan() -> None:
         run(subject, activity(), context=Context(selected=frozenset({"z"})))
 
 
-def test_gr_05_required_and_prechecked() -> None:
-    """GR-05: what must be done cannot be left out, unless a reason is documented; precheck gives the first choice."""
+def test_gr_05_required() -> None:
+    """GR-05: what must be done cannot be left out, unless a reason is documented."""
     applied = run(
         plan(
             action("must", requiredBehavior="must"),
             action("doc", requiredBehavior="must-unless-documented"),
-            action("pre", precheckBehavior="yes"),
             action("free", requiredBehavior="could"),
         )
     )
-    assert selection.preselected(applied.actions) == ("must", "pre")
-    assert selection.violations(applied, ["must"]) == ('"doc" is required unless a reason is documented',)
-    assert selection.violations(applied, ["must"], documented=["doc"]) == ()
-    assert selection.violations(applied, ["free", "doc"]) == ('"must" is required',)
+    assert breaches(applied, "must") == ('"doc" is required unless a reason is documented',)
+    assert breaches(applied, "must", documented=("doc",)) == ()
+    assert breaches(applied, "free", "doc") == ('"must" is required',)
 
 
 def test_gr_06_cardinality() -> None:
     """GR-06: an action may be chosen once, unless its cardinality is multiple."""
     applied = run(plan(action("once"), action("often", cardinalityBehavior="multiple")))
-    assert selection.violations(applied, ["often", "often"]) == ()
-    assert selection.violations(applied, ["once", "once"]) == ('"once" can be chosen only once',)
+    assert breaches(applied, "often", "often") == ()
+    assert breaches(applied, "once", "once") == ('"once" can be chosen only once',)
 
 
 def test_df_01_activity_definition() -> None:
@@ -716,7 +721,8 @@ def test_dv_06_the_call_in_cql() -> None:
 def test_several_plans_share_one_evaluation() -> None:
     """One call, one evaluation: a define is computed at most once for all plans."""
     made = engine(plan(action("a", when("Yes"))), plan(action("b", when("No")), key="other"))
-    found = apply_plans(made, ["plan", "other"], FakeRecord(), NOW)
+    session = begin(made, FakeRecord(), NOW)
+    found = [apply_in(session, name) for name in ("plan", "other")]
     assert [verdicts(one) for one in found] == [{"a": "applicable"}, {"b": "not-applicable"}]
     assert made.program.counted == 1
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fhir_cds.errors import ContentError
-from fhir_cds.followup.occurrences import occasions, requests
+from fhir_cds.followup.occurrences import all_requests, occasions
 
 from .support import action, activity, by_id, plan, run, when
 
@@ -54,7 +54,7 @@ def test_ti_06_days_of_cycles() -> None:
     assert by_id(applied)["two"].values["relatedAction"] == [
         {"actionId": "one", "relationship": "concurrent-with-start"}
     ]
-    made = requests(applied, START)
+    made, _ = all_requests(applied, START)
     assert Counter(r["medicationCodeableConcept"]["text"] for r in made) == {"one": 12, "two": 6}
     dates = [r["dosageInstruction"][0]["timing"]["event"][0] for r in made]
     assert dates[:4] == ["2026-02-02", "2026-02-02", "2026-02-09", "2026-02-23"]
@@ -88,7 +88,7 @@ def test_ti_02_own_timing_dateless_and_pruned_actions() -> None:
         ("fixed", "2026-03-01"),
         ("span", "2026-03-05"),
     ]
-    made = requests(applied, START)
+    made, _ = all_requests(applied, START)
     assert made[0]["occurrenceDateTime"] == "2026-02-02"
     assert made[-1]["occurrencePeriod"] == {"start": "2026-03-05", "end": "2026-03-09"}
     assert not any("occurrenceTiming" in r for r in made)
@@ -106,5 +106,5 @@ def test_ti_02_tasks_are_restricted_to_their_window() -> None:
     """TI-02: a Task keeps its window as restriction.period."""
     task = activity("task", "Task")
     applied = run(plan(action("a", timingDateTime="2026-03-01", definitionCanonical=task["url"])), task)
-    (made,) = requests(applied, START)
+    ((made,), _) = all_requests(applied, START)
     assert made["restriction"]["period"] == {"start": "2026-03-01", "end": "2026-03-01"}

@@ -44,7 +44,6 @@ _LEVEL: Final[dict[str, int]] = {operator: level for level, operators in enumera
 _TYPE_LEVEL: Final = _LEVEL["is"]
 _OPERATOR_KINDS: Final = frozenset({"symbol", "name"})
 # Words that are operators and may also be names.
-_NAMES_TOO: Final = frozenset({"as", "contains", "in", "is"})
 _RESERVED: Final = frozenset({"and", "div", "implies", "mod", "or", "xor", "true", "false"})
 
 

@@ -6,7 +6,7 @@ the other bound. So a boundary is a pair of points, the least and the greatest i
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -30,7 +30,6 @@ class Interval(Struct, frozen=True):
 
 # The least and the greatest point that a boundary can be; both None when nothing is known.
 Span = tuple[Any, Any]
-UNKNOWN: Final[Span] = (None, None)
 
 
 def plain_type(name: str | None) -> str | None:

@@ -168,11 +168,6 @@ def includes(source: list[Any] | None, part: list[Any] | None) -> bool | None:
     return None if unknown else True
 
 
-def included_in(part: list[Any] | None, source: list[Any] | None) -> bool | None:
-    """Return whether every element is in the other list."""
-    return includes(source, part)
-
-
 def proper_includes(source: list[Any] | None, part: list[Any] | None) -> bool | None:
     """Return whether the list has every element of the other one, and more."""
     answer = includes(source, part)
@@ -180,11 +175,6 @@ def proper_includes(source: list[Any] | None, part: list[Any] | None) -> bool | 
         return answer
     back = includes(part, source)
     return None if back is None else not back
-
-
-def proper_included_in(part: list[Any] | None, source: list[Any] | None) -> bool | None:
-    """Return whether every element is in the other list, and that has more."""
-    return proper_includes(source, part)
 
 
 def proper_contains(source: list[Any] | None, element: Any) -> bool | None:
@@ -208,16 +198,6 @@ def _has_other(source: list[Any], element: Any) -> bool | None:
             return True
         unknown = unknown or answer is None
     return None if unknown else False
-
-
-def in_(element: Any, source: list[Any] | None) -> bool | None:
-    """Return whether the element is in the list."""
-    return contains(source, element)
-
-
-def proper_in(element: Any, source: list[Any] | None) -> bool | None:
-    """Return whether the element is in the list and not all there is."""
-    return proper_contains(source, element)
 
 
 def union(a: list[Any] | None, b: list[Any] | None) -> list[Any] | None:

@@ -51,7 +51,6 @@ CALENDAR: Final[dict[str, str]] = _SINGULAR | {f"{word}s": code for word, code i
 _MONTHS: Final[dict[str, int]] = {"year": 12, "years": 12, "month": 1, "months": 1}
 _DAYS: Final[dict[str, int]] = {"year": 365, "years": 365, "month": 30, "months": 30}
 _EXACT: Final = Context(prec=400, traps=[])
-_DAY: Final = Fraction(86400)
 
 
 @lru_cache(maxsize=4096)

@@ -82,15 +82,6 @@ def unit_of(expression: str) -> Unit | None:
         return None
 
 
-def problem(expression: str) -> str | None:
-    """Return why the expression is not valid UCUM, `None` when it is."""
-    try:
-        _resolve(parse(expression))
-    except UnitError as error:
-        return str(error)
-    return None
-
-
 @lru_cache(maxsize=4096)
 def parse(expression: str) -> Terms:
     """Return the terms of an expression as (atom, exponent), like atoms merged in order of appearance.

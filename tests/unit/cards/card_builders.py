@@ -1,8 +1,13 @@
 """Small applied plans, made by hand, for the tests of the cards."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from fhir_cds.cards.cards import with_orders
+from fhir_cds.cards.decisions import Decision
+from fhir_cds.cards.outgoing import Card
+from fhir_cds.cards.projection import Projection
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Outcome, Reason, Stated, Verdict
 
 BASE = "https://example.org/guide"
@@ -98,3 +103,8 @@ FAILED = Outcome(Verdict.FAILED, (), Stated((), (_FAULT,)))
 def unknown(*missing: str) -> Outcome:
     """Return an unknown outcome with its missing facts."""
     return Outcome(Verdict.UNKNOWN, missing, Stated((reason("sts_diagnosis", True, "Condition/c"),)))
+
+
+def cards_from(decisions: Sequence[Decision], projection: Projection) -> tuple[Card, ...]:
+    """Return the cards of the decisions that were chosen, without the orders they share."""
+    return tuple(card for card, _ in with_orders(decisions, projection))

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from fhir_cds.cards.authored import Authored
-from fhir_cds.cards.cards import cards_from, chosen
+from fhir_cds.cards.cards import chosen
 from fhir_cds.cards.outgoing import Card
 from fhir_cds.cards.projection import Projection
 from fhir_cds.errors import ContentError
@@ -31,7 +31,7 @@ def known(*plans: dict[str, Any]) -> Authored:
 def card(applied: Applied, authored: Authored) -> Card:
     """Return the one card of an applied plan."""
     projection = Projection(authored=authored)
-    (made,) = cards_from(chosen([applied], projection), projection)
+    (made,) = b.cards_from(chosen([applied], projection), projection)
     return made
 
 

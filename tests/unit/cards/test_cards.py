@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 from msgspec.structs import replace as changed
 
-from fhir_cds.cards.cards import LIMIT, cards_from, chosen, recommendations_of
+from fhir_cds.cards.cards import LIMIT, chosen, recommendations_of
 from fhir_cds.cards.facts import Facts
 from fhir_cds.cards.outgoing import Card, OverrideReason, Response
 from fhir_cds.cards.projection import Projection
@@ -38,7 +38,7 @@ PROJECTION = Projection(Facts({"metastasis_count": "Number of lesions"}, RECORD)
 
 def cards(*applied: Applied, projection: Projection = PROJECTION) -> tuple[Card, ...]:
     """Return the cards, checked against our schema of the response."""
-    made = cards_from(chosen(applied, projection), projection)
+    made = b.cards_from(chosen(applied, projection), projection)
     jsonschema.Draft202012Validator(SCHEMA).validate(
         codec.decode(codec.encode(Response.of(cards=made)).replace(b"\\u0000", b""))
     )
@@ -463,7 +463,7 @@ def alternatives(behaviour: str, *, trial: bool) -> list[tuple[int, str | None]]
         for order in orders
     )
     applied = b.leaf(b.rule("1", selectionBehavior=behaviour), b.YES, children=children)
-    made = cards_from(chosen([applied], PROJECTION), replace(PROJECTION, trial=trial))
+    made = b.cards_from(chosen([applied], PROJECTION), replace(PROJECTION, trial=trial))
     return [
         (len(suggestion.actions or ()), suggestion.action_selection_behavior)
         for suggestion in made[0].suggestions or ()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fhir_cds.cards.cards import cards_from, chosen, recommendations_of
+from fhir_cds.cards.cards import chosen, recommendations_of
 from fhir_cds.cards.outgoing import Card
 from fhir_cds.cards.projection import Projection
 from fhir_cds.reasoning.outcome import Applied, Outcome, Stated, Verdict
@@ -47,7 +47,7 @@ def rule(source: str, number: str, *relations: tuple[str, str, str], **changes: 
 def cards(*applied: Applied, **changes: Any) -> tuple[Card, ...]:
     """Return the cards of the applied plans."""
     projection = Projection(seed="call", **changes)
-    return cards_from(chosen(applied, projection), projection)
+    return b.cards_from(chosen(applied, projection), projection)
 
 
 def body(card: Card) -> str:
@@ -80,7 +80,7 @@ def test_feedback_counts_the_recommendations_of_both() -> None:
     applied = [b.group(question(n, "x"), b.leaf(rule(n, "1"), b.YES)) for n in ("one", "two")]
     projection = Projection(seed="call")
     decisions = chosen(applied, projection)
-    found = recommendations_of(cards_from(decisions, projection), decisions)
+    found = recommendations_of(b.cards_from(decisions, projection), decisions)
     assert list(found.values()) == [("one:1", "two:1")]
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_cds.cards.cards import LIMIT, cards_from, chosen, with_orders
+from fhir_cds.cards.cards import LIMIT, chosen, with_orders
 from fhir_cds.cards.choices import Choice, Offer
 from fhir_cds.cards.once import share
 from fhir_cds.cards.outgoing import Card, OverrideReason
@@ -49,7 +49,7 @@ def advice(name: str, *orders: dict[str, Any], urgency: str = "routine", **actio
 def cards(*applied: Applied, **changes: Any) -> tuple[Card, ...]:
     """Return the cards of decisions."""
     projection = replace(PROJECTION, **changes)
-    return cards_from(chosen(applied, projection), projection)
+    return b.cards_from(chosen(applied, projection), projection)
 
 
 def offered(card: Card) -> list[list[str]]:
