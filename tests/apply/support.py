@@ -16,6 +16,8 @@ from fhir_cds.reasoning.tree import walk
 
 BASE = "http://example.org"
 NOW = "2026-01-31T00:00:00+00:00"
+SCAN = f"{BASE}/ActivityDefinition/scan"
+CONTEXT = Context(encounter="Encounter/e", practitioner="Practitioner/d", organization="Organization/o")
 
 
 @dataclass(frozen=True)
@@ -168,3 +170,12 @@ def by_id(applied: Applied) -> dict[str, AppliedAction]:
 
 def verdicts(applied: Applied) -> dict[str, str]:
     return {name: found.outcome.verdict.value for name, found in by_id(applied).items()}
+
+
+def group_of(careplan: dict[str, Any]) -> dict[str, Any]:
+    root = careplan["activity"][0]["reference"]["reference"].removeprefix("#")
+    return next(r for r in careplan["contained"] if r["id"] == root)
+
+
+def dynamic(path: str, define: str) -> dict[str, Any]:
+    return {"path": path, "expression": {"language": "text/cql-identifier", "expression": define}}
