@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fhir_cds.cql.runtime import points
-from fhir_cds.cql.runtime.interval import UNKNOWN, Interval, end, end_span, limit, start, start_span
+from fhir_cds.cql.runtime.interval import Interval, end, end_span, limit, start, start_span
 from fhir_cds.cql.runtime.interval_ops import OPERATORS
 from fhir_cds.cql.runtime.interval_sets import MAX_PIECES
 from fhir_cds.cql.runtime.numbers import MAX_DECIMAL, MAX_INTEGER, MIN_INTEGER, Long
@@ -74,7 +74,7 @@ def test_start_and_end(text: str, first: Any, last: Any) -> None:
 def test_limits() -> None:
     """A type that is not known has no limits; type names may carry their model."""
     assert (start(Interval(None, None)), end(Interval(None, None))) == (None, None)
-    assert start_span(Interval(None, None)) == end_span(Interval(None, None)) == UNKNOWN
+    assert start_span(Interval(None, None)) == end_span(Interval(None, None)) == (None, None)
     assert limit(Interval(None, None, point_type="{urn:hl7-org:elm-types:r1}Integer"), high=True) == MAX_INTEGER
     assert limit(Interval(None, None, point_type="System.Integer"), high=False) == MIN_INTEGER
     assert limit(Interval(1, None), high=True) == MAX_INTEGER
