@@ -15,6 +15,7 @@ from fhir_cds.cards import facts, words
 from fhir_cds.cards.choices import Choice
 from fhir_cds.cards.outgoing import Suggestion
 from fhir_cds.fhir import ids
+from fhir_cds.reasoning.assemble import localised
 from fhir_cds.reasoning.outcome import Json
 
 _ORDER: Final = ("ServiceRequest", "MedicationRequest", "Task", "Appointment", "Goal", "RequestGroup", "CarePlan")
@@ -65,25 +66,13 @@ def _lift(resource: Json, seed: str) -> list[dict[str, Any]]:
         fresh = {**inner, "id": ids.stable_uuid(seed, given, str(inner.get("id", "")))}
         names[f"#{inner.get('id')}"] = f"{inner['resourceType']}/{fresh['id']}"
         lifted.append(fresh)
-    return [_relink(item, names) for item in (*lifted, identified)]
+    return [localised(item, names) for item in (*lifted, identified)]
 
 
 def _id(resource: Json, seed: str) -> str:
     """Return the id of a resource, a stable one when it has none."""
     given = str(resource.get("id", "")).lstrip("#")
     return given or ids.stable_uuid(seed, str(resource["resourceType"]))
-
-
-def _relink(value: Any, names: Mapping[str, str]) -> Any:
-    """Return a value in which every local reference (`#id`) that `names` knows is replaced."""
-    if isinstance(value, dict):
-        return {
-            key: names.get(item, item) if key == "reference" and isinstance(item, str) else _relink(item, names)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_relink(item, names) for item in value]
-    return value
 
 
 def _description(resource: Json) -> str:

@@ -55,12 +55,7 @@ def _plan(schedule: Schedule) -> dict[str, Any]:
         "resourceType": "CarePlan",
         "id": ids.stable_uuid("CarePlan", "schedule", plans.canonical(applied.plan), applied.subject, applied.now[:10]),
     }
-    if applied.plan.get("url"):
-        made["instantiatesCanonical"] = [plans.canonical(applied.plan)]
-    made |= {"status": applied.context.get("status", "draft"), "intent": applied.context.get("intent", "proposal")}
-    for name in ("title", "description"):
-        if applied.plan.get(name):
-            made[name] = applied.plan[name]
+    made |= assemble.said_of_plan(applied)
     made["subject"] = {"reference": applied.subject}
     if schedule.anchor is not None and schedule.visits:
         last = schedule.visits[-1].latest

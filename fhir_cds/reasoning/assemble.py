@@ -74,12 +74,7 @@ def careplan(applied: Applied, *, merge_nested: bool = False) -> dict[str, Any]:
     made["contained"] = []
     if messages:
         made["extension"] = messages
-    if applied.plan.get("url"):
-        made["instantiatesCanonical"] = [plans.canonical(applied.plan)]
-    made |= {"status": applied.context.get("status", "draft"), "intent": applied.context.get("intent", "proposal")}
-    for name in ("title", "description"):
-        if applied.plan.get(name):
-            made[name] = applied.plan[name]
+    made |= said_of_plan(applied)
     made |= _links(applied, "created")
     if goal_references:
         made["goal"] = goal_references
@@ -245,6 +240,13 @@ def messages(applied: Applied) -> Iterator[dict[str, Any]]:
             missing = ", ".join(action.outcome.missing) or "not named"
             text = f"it is not known whether the action applies; missing facts: {missing}"
             yield plans.content_issue("warning", "incomplete", text, applied.plan, action.path)
+
+
+def said_of_plan(applied: Applied) -> dict[str, Any]:
+    """Return what a CarePlan says of the plan it comes from: its canonical, status and intent, title, description."""
+    made: dict[str, Any] = {"instantiatesCanonical": [plans.canonical(applied.plan)]} if applied.plan.get("url") else {}
+    made |= {"status": applied.context.get("status", "draft"), "intent": applied.context.get("intent", "proposal")}
+    return made | {name: applied.plan[name] for name in ("title", "description") if applied.plan.get(name)}
 
 
 def identifier(kind: str, applied: Applied) -> str:

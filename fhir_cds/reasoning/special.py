@@ -70,10 +70,16 @@ def _contract(source: Sources, made: dict[str, Any]) -> None:
         made["applies"] = timing[1]
 
 
+def _product(source: Sources) -> Json | None:
+    """Return what is given, as a concept: the product, else the code of the definition."""
+    product = plans.choice(source.definition, "product")
+    concept: Json | None = source.definition.get("code")
+    return product[1] if product and product[0] == "productCodeableConcept" else concept
+
+
 def _immunization_recommendation(source: Sources, made: dict[str, Any]) -> None:
     recommendation: dict[str, Any] = {}
-    product = plans.choice(source.definition, "product")
-    vaccine = product[1] if product and product[0] == "productCodeableConcept" else source.definition.get("code")
+    vaccine = _product(source)
     if vaccine:
         recommendation["vaccineCode"] = [vaccine]
     else:
@@ -107,8 +113,7 @@ def _medication_request(source: Sources, made: dict[str, Any]) -> None:
 
 def _nutrition_order(source: Sources, made: dict[str, Any]) -> None:
     diet: dict[str, Any] = {}
-    product = plans.choice(source.definition, "product")
-    kind = product[1] if product and product[0] == "productCodeableConcept" else source.definition.get("code")
+    kind = _product(source)
     if kind:
         diet["type"] = [kind]
     timing = when(source)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from fhir_cds.cql.compile.emit import Expr, Line, Writer
 from fhir_cds.cql.elm import Define, ElmLibrary, Node
@@ -19,15 +19,14 @@ from fhir_cds.errors import ElmError
 
 HELPERS: Final = "FHIRHelpers"
 MAX_DEPTH: Final = 8  # nested blocks in one function; Python allows 20 loops and 100 indents
-MAX_TEXT: Final = (
-    400  # characters of one expression before it is computed into a variable; Python allows 200 parentheses
-)
+MAX_TEXT: Final = 400  # characters of an expression before it becomes a variable; Python allows 200 parentheses
 MAX_VARIABLES: Final = 200  # in scope of a part that becomes a function of its own
 
 Scope: TypeAlias = Mapping[tuple[str, str], Expr]
 Handler: TypeAlias = Callable[["Compiler", Node], Step[Expr]]
 CodeSet: TypeAlias = frozenset[tuple[str | None, str]]
 DefineKey: TypeAlias = tuple[str, str]
+T = TypeVar("T")
 
 
 class Branch(NamedTuple):
@@ -144,14 +143,15 @@ class Compiler:
 
     # --- names
 
-    def included(self, alias: str | None) -> ElmLibrary:
-        """Return the library a local name stands for; None is the library itself."""
+    def included(self, alias: str | None, by: ElmLibrary | None = None) -> ElmLibrary:
+        """Return what a local name stands for in a library (the one being compiled, or `by`); None is that itself."""
+        library = by or self.library
         if alias is None:
-            return self.library
-        include = self.library.includes.get(alias)
+            return library
+        include = library.includes.get(alias)
         found = self.libraries.get(include.name) if include else None
         if found is None:
-            raise self.fail(f"the library {alias!r} is not included here")
+            raise self.fail(f"the library {alias!r} is not included in {library.name}")
         return found
 
     def scoped(self, kind: str, name: str) -> Expr:
@@ -171,51 +171,36 @@ class Compiler:
 
     def valueset(self, library: ElmLibrary, name: str) -> ValueSet:
         """Return a value set definition as a value."""
-        found = library.valuesets.get(name)
-        if found is None:
-            raise self.fail(f"the value set {name!r} is not defined in {library.name}")
+        found = self._defined("value set", library.valuesets, library, name)
         return ValueSet(found.id, found.version, found.name)
 
     def codesystem(self, library: ElmLibrary, name: str) -> CodeSystem:
         """Return a code system definition as a value."""
-        found = library.codesystems.get(name)
-        if found is None:
-            raise self.fail(f"the code system {name!r} is not defined in {library.name}")
+        found = self._defined("code system", library.codesystems, library, name)
         return CodeSystem(found.id, found.version, found.name)
 
     def code(self, library: ElmLibrary, name: str) -> Code:
         """Return a code definition as a value."""
-        found = library.codes.get(name)
-        if found is None:
-            raise self.fail(f"the code {name!r} is not defined in {library.name}")
+        found = self._defined("code", library.codes, library, name)
         system = None
         if found.codesystem is not None:
-            system = self.codesystem(self._other(library, found.codesystem[0]), found.codesystem[1])
+            system = self.codesystem(self.included(found.codesystem[0], library), found.codesystem[1])
         return Code(found.id, system.id if system else None, system.version if system else None, found.display)
 
     def concept(self, library: ElmLibrary, name: str) -> Concept:
         """Return a concept definition as a value."""
-        found = library.concepts.get(name)
-        if found is None:
-            raise self.fail(f"the concept {name!r} is not defined in {library.name}")
-        return Concept(
-            tuple(self.code(self._other(library, alias), code) for alias, code in found.codes), found.display
-        )
-
-    def _other(self, library: ElmLibrary, alias: str | None) -> ElmLibrary:
-        if alias is None:
-            return library
-        include = library.includes.get(alias)
-        found = self.libraries.get(include.name) if include else None
-        if found is None:
-            raise self.fail(f"the library {alias!r} is not included in {library.name}")
-        return found
+        found = self._defined("concept", library.concepts, library, name)
+        codes = tuple(self.code(self.included(alias, library), code) for alias, code in found.codes)
+        return Concept(codes, found.display)
 
     def define_of(self, library: ElmLibrary, name: str) -> Define:
         """Return a define by name."""
-        found = library.defines.get(name)
+        return self._defined("define", library.defines, library, name)
+
+    def _defined(self, kind: str, table: Mapping[str, T], library: ElmLibrary, name: str) -> T:
+        found = table.get(name)
         if found is None:
-            raise self.fail(f"the define {name!r} does not exist in {library.name}")
+            raise self.fail(f"the {kind} {name!r} is not defined in {library.name}")
         return found
 
     def k(self, value: Any) -> str:

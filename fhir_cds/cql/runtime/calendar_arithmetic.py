@@ -10,6 +10,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final, TypeVar
 
+from fhir_cds.cql.runtime.numbers import quotient
 from fhir_cds.cql.runtime.precision import (
     DATE_DIGITS,
     DAY,
@@ -76,18 +77,12 @@ def add(value: T, amount: Decimal | int, unit: str, sign: int = 1) -> T | None:
 
 def _to_days(amount: Decimal | int, index: int) -> int:
     """Return the whole days in a number of hours or finer units."""
-    return int(amount * UNIT_MS[index]) // DAY_MS if amount >= 0 else -(int(-amount * UNIT_MS[index]) // DAY_MS)
+    return quotient(int(amount * UNIT_MS[index]), DAY_MS)
 
 
 def _coarsen(days: int, precision: int) -> int:
     """Return whole months or years in a number of days."""
-    length = DAYS_PER_MONTH if precision == MONTH else DAYS_PER_YEAR
-    return days // length if days >= 0 else -(-days // length)
-
-
-def _whole(number: int, divisor: int) -> int:
-    """Divide, cutting toward zero."""
-    return number // divisor if number >= 0 else -(-number // divisor)
+    return quotient(days, DAYS_PER_MONTH if precision == MONTH else DAYS_PER_YEAR)
 
 
 def _months(fields: tuple[int, ...], months: int) -> tuple[int, ...] | None:
@@ -107,7 +102,7 @@ def _calendar_steps(precision: int, steps: int, index: int) -> int:
     if index == DAY:
         steps, index = _coarsen(steps, precision), precision
     if index == MONTH and precision == YEAR:
-        steps, index = _whole(steps, 12), YEAR
+        steps, index = quotient(steps, 12), YEAR
     return steps * 12 if index == YEAR else steps
 
 
@@ -133,7 +128,7 @@ def _add_to_datetime(value: DateTime, amount: int | Decimal, index: int, sign: i
 
 def _add_to_time(value: Time, amount: int | Decimal, index: int, sign: int) -> Time:
     unit = UNIT_MS[value.precision]
-    ms = _whole(int(amount * UNIT_MS[index]), unit) * unit
+    ms = quotient(int(amount * UNIT_MS[index]), unit) * unit
     return Time.at((value.lo + sign * ms) % DAY_MS, value.precision)
 
 

@@ -141,10 +141,7 @@ def coding_in(value: Json | None, codes: frozenset[tuple[str | None, str | None]
 
 def extensions(state: Any, element: Any, url: str | None) -> list[Json] | None:
     """Return the extensions of an element with a URL."""
-    raw = element.value if isinstance(element, Typed) else element
-    if not isinstance(raw, dict) or url is None:
-        return None
-    return [each for each in raw.get("extension", ()) if each.get("url") == url]
+    return _with_url(element, "extension", url)
 
 
 def extension(state: Any, element: Any, url: str | None) -> Json | None:
@@ -154,15 +151,19 @@ def extension(state: Any, element: Any, url: str | None) -> Json | None:
 
 def modifier_extensions(state: Any, element: Any, url: str | None) -> list[Json] | None:
     """Return the modifier extensions of an element with a URL."""
-    raw = element.value if isinstance(element, Typed) else element
-    if not isinstance(raw, dict) or url is None:
-        return None
-    return [each for each in raw.get("modifierExtension", ()) if each.get("url") == url]
+    return _with_url(element, "modifierExtension", url)
 
 
 def modifier_extension(state: Any, element: Any, url: str | None) -> Json | None:
     """Return the modifier extension of an element with a URL; raises ValueError when there are several."""
     return _only(modifier_extensions(state, element, url))
+
+
+def _with_url(element: Any, name: str, url: str | None) -> list[Json] | None:
+    raw = element.value if isinstance(element, Typed) else element
+    if not isinstance(raw, dict) or url is None:
+        return None
+    return [each for each in raw.get(name, ()) if each.get("url") == url]
 
 
 def _only(found: list[Json] | None) -> Json | None:

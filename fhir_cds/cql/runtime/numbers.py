@@ -61,6 +61,11 @@ def like(sample: int, value: int) -> int | None:
     return long(value) if isinstance(sample, Long) else integer(value)
 
 
+def quotient(number: int, divisor: int) -> int:
+    """Divide whole numbers by a positive one, cutting toward zero."""
+    return number // divisor if number >= 0 else -(-number // divisor)
+
+
 def decimals(value: Decimal) -> int:
     """Return the number of digits after the decimal point as written (trailing zeros count)."""
     exponent = value.as_tuple().exponent

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, Final, Protocol
 
 from fhir_cds.cql.runtime.comparison import order
+from fhir_cds.cql.runtime.numbers import quotient
 from fhir_cds.cql.runtime.precision import (
     DAY,
     DAY_MS,
@@ -93,11 +94,6 @@ def order_at(left: Any, right: Any, precision: str | None) -> int | None:
 # ---------------------------------------------------------------------------------------- duration and difference
 
 
-def _cut(number: int, divisor: int) -> int:
-    """Divide, cutting toward zero."""
-    return number // divisor if number >= 0 else -(-number // divisor)
-
-
 def _months_between(start: int, stop: int) -> int:
     """Return the whole months between two local moments (milliseconds since 1970)."""
     days, early = divmod(start, DAY_MS)
@@ -112,8 +108,8 @@ def _months_between(start: int, stop: int) -> int:
 def _whole(start: int, stop: int, unit: str) -> int:
     """Return the whole periods between two moments in milliseconds, negative when they are in reverse order."""
     if unit in ("year", "month"):
-        return _cut(_months_between(start, stop), 12 if unit == "year" else 1)
-    return _cut(stop - start, 7 * DAY_MS if unit == "week" else UNIT_MS[PRECISION_INDEX[unit]])
+        return quotient(_months_between(start, stop), 12 if unit == "year" else 1)
+    return quotient(stop - start, 7 * DAY_MS if unit == "week" else UNIT_MS[PRECISION_INDEX[unit]])
 
 
 def _moments(value: Temporal, offset: int) -> tuple[int, int]:

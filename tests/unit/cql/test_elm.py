@@ -40,7 +40,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "unknown FHIR type": ({"type": "Retrieve", "dataType": FHIR + "Nothing"}, "unknown type"),
     "type name no text": ({"type": "Null", "valueType": 7}, "unknown type"),
     "unknown specifier": ({"type": "Null", "resultTypeSpecifier": {"type": "Odd"}}, "unknown type specifier"),
-    "unknown define": ({"type": "ExpressionRef", "name": "Nowhere"}, "'Nowhere' does not exist"),
+    "unknown define": ({"type": "ExpressionRef", "name": "Nowhere"}, "'Nowhere' is not defined"),
     "unknown library": ({"type": "ExpressionRef", "name": "x", "libraryName": "Other"}, "'Other' is not included"),
     "unknown function": ({"type": "FunctionRef", "name": "f", "operand": []}, "function 'f' does not exist"),
     "unknown parameter": ({"type": "ParameterRef", "name": "p"}, "parameter 'p' does not exist"),
