@@ -12,9 +12,9 @@ MOST = 8
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests with a HAPI server in one process, for `--dist loadgroup`: they share a server."""
+    """Keep the tests that share the HAPI server in one process, for `--dist loadgroup`."""
     for item in items:
-        if item.get_closest_marker("hapi"):
+        if item.get_closest_marker("hapi") and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group("hapi"))
 
 

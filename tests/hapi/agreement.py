@@ -109,6 +109,14 @@ def compare(server: Server, content: Loaded, plan: str, patient: Patient, *, sen
     return differences(content, plan, patient, reply)
 
 
+def of_plans(server: Server, content: Loaded, plans: Sequence[str], patient: Patient) -> dict[str, tuple[str, ...]]:
+    """Return by plan where HAPI and we differ for one patient; plans are asked for side by side."""
+    ask = partial(compare, server, content, patient=patient, sent=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = zip(plans, pool.map(ask, plans), strict=True)
+        return {plan: texts for plan, texts in found if texts}
+
+
 def differences(content: Loaded, plan: str, patient: Patient, reply: Reply) -> tuple[str, ...]:
     """Return where an answer of HAPI differs from what we give for the same record on the day of that answer."""
     record = from_resources([dict(item) for item in patient.resources], systems=content.systems)

@@ -72,10 +72,11 @@ def test_transaction_bundle(published: Server, packed: Path) -> None:
 @pytest.fixture
 def empty() -> Iterator[Server]:
     """Return a server of its own: HAPI counts as installed only what was not there."""
-    with hapi_server.started("1g") as base:
+    with hapi_server.started(*hapi_server.BRIEF) as base:
         yield Server(base)
 
 
+@pytest.mark.xdist_group("hapi, another server")
 def test_package_installs(empty: Server, packed: Path, content: Loaded) -> None:
     """HAPI's package installer takes the FHIR package: every resource of it, none refused."""
     (file,) = packed.glob("*.tgz")
