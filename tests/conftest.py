@@ -21,5 +21,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return the processes of `-n auto`: one a processor, and one more to wait for the HAPI server."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     waiting = "not hapi" not in config.option.markexpr
-    return min(len(os.sched_getaffinity(0)), MOST) + waiting
+    return min(processors, MOST) + waiting

@@ -37,23 +37,33 @@ def missing_tools() -> str | None:
 
 def build() -> str:
     """Return the class path of the server; compile it and resolve its jars when this has not been done before."""
+    import fcntl  # not on Windows, where no HAPI test runs
+
     sources = sorted((HERE / "src").rglob("*.*"))
     digest = hashlib.sha256(b"".join(p.read_bytes() for p in (HERE / "pom.xml", *sources))).hexdigest()[:16]
     default = Path(tempfile.gettempdir()) / f"fhir-cds-hapi-{os.getuid()}"
     cache = Path(os.environ.get("FHIR_CDS_HAPI_CACHE", default)) / digest
+    cache.mkdir(parents=True, exist_ok=True)
     ready = cache / "classpath.txt"
-    if not ready.exists():
-        classes = cache / "classes"
-        classes.mkdir(parents=True, exist_ok=True)
-        jars = cache / "jars.txt"
-        goal = "org.apache.maven.plugins:maven-dependency-plugin:3.9.0:build-classpath"
-        _run(["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), goal, f"-Dmdep.outputFile={jars}"])
-        java = [str(p) for p in sources if p.suffix == ".java"]
-        _run(["javac", "-nowarn", "-proc:none", "-d", str(classes), "-cp", jars.read_text(), *java])
-        for resource in (HERE / "src/main/resources").iterdir():
-            shutil.copy(resource, classes)
-        ready.write_text(f"{classes}{os.pathsep}{jars.read_text()}")
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process of these tests may be at it
+        if not ready.exists():
+            _build(cache, sources, ready)
     return ready.read_text()
+
+
+def _build(cache: Path, sources: list[Path], ready: Path) -> None:
+    """Resolve the jars and compile into a folder; write the class path when all is there."""
+    classes = cache / "classes"
+    classes.mkdir(exist_ok=True)
+    jars = cache / "jars.txt"
+    goal = "org.apache.maven.plugins:maven-dependency-plugin:3.9.0:build-classpath"
+    _run(["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), goal, f"-Dmdep.outputFile={jars}"])
+    java = [str(p) for p in sources if p.suffix == ".java"]
+    _run(["javac", "-nowarn", "-proc:none", "-d", str(classes), "-cp", jars.read_text(), *java])
+    for resource in (HERE / "src/main/resources").iterdir():
+        shutil.copy(resource, classes)
+    ready.write_text(f"{classes}{os.pathsep}{jars.read_text()}")
 
 
 @contextlib.contextmanager
