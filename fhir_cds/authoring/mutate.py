@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
@@ -24,7 +24,6 @@ from fhir_cds.data.record import PatientRecord
 from fhir_cds.errors import ContentError
 from fhir_cds.knowledge.load import load
 from fhir_cds.reasoning.engine import Engine
-from fhir_cds.reasoning.graph import graph
 from fhir_cds.terminology import local
 
 CAUGHT: Final = "caught"
@@ -111,8 +110,7 @@ class Bench:
 
     def _engine(self, documents: Mapping[str, Json]) -> Engine:
         program = Program.load(documents.values(), self.code_sets)
-        names = frozenset(name for library in program.libraries for name in library.parameters)
-        return replace(self.sound, program=program, graph=graph(program.libraries), parameters=names)
+        return Engine.of(self.sound.registry, program, self.sound.code_sets, strict=False)
 
 
 def bench(root: Path) -> Bench:
