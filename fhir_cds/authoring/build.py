@@ -27,15 +27,17 @@ from fhir_cds.authoring.translate import (
 )
 from fhir_cds.errors import ContentError
 from fhir_cds.fhir.codec import decode, encode_pretty
+from fhir_cds.knowledge.load import ELM_TYPE
 
 CQL: Final = Path("plandefinitions/cql")
 ELM: Final = CQL / "elm"
 STAMP: Final = ELM / "elm.stamp"
 METADATA: Final = CQL / "metadata.json"
 
-_INCLUDE = re.compile(r'^\s*include\s+"?([A-Za-z_]\w*)"?', re.MULTILINE)
-_TAG = re.compile(r"^\s*//\s*@(\w+):\s*(.*?)\s*$", re.MULTILINE)
-_LIBRARY = re.compile(r"^\s*library\s", re.MULTILINE)
+CQL_TYPE: Final = "text/cql"
+_INCLUDE: Final = re.compile(r'^\s*include\s+"?([A-Za-z_]\w*)"?', re.MULTILINE)
+_TAG: Final = re.compile(r"^\s*//\s*@(\w+):\s*(.*?)\s*$", re.MULTILINE)
+_LIBRARY: Final = re.compile(r"^\s*library\s", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,15 +193,18 @@ def library_resource(
         "copyright": metadata["copyright"],
         "relatedArtifact": [{"type": "depends-on", "resource": canonical} for canonical in uses],
         "dataRequirement": elm_form.data_requirements(own, documents),
-        "content": [_attachment("text/cql", source.text.encode()), _attachment("application/elm+json", elm)],
+        "content": _content(source, elm),
     }
     return {key: value for key, value in resource.items() if value not in (None, [])}
 
 
 def embedded(source: Source, elm: bytes) -> dict[str, str]:
     """Return content type -> base64 data of what a Library resource carries."""
-    entries = (_attachment("text/cql", source.text.encode()), _attachment("application/elm+json", elm))
-    return {entry["contentType"]: entry["data"] for entry in entries}
+    return {entry["contentType"]: entry["data"] for entry in _content(source, elm)}
+
+
+def _content(source: Source, elm: bytes) -> list[dict[str, str]]:
+    return [_attachment(CQL_TYPE, source.text.encode()), _attachment(ELM_TYPE, elm)]
 
 
 def _attachment(content_type: str, data: bytes) -> dict[str, str]:

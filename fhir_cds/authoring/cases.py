@@ -10,7 +10,7 @@ from typing import Any, Final
 from fhir_cds.authoring import shorthand, strict_yaml
 from fhir_cds.authoring.shorthand import Words
 from fhir_cds.errors import FhirCdsError, InputError, NotFoundError
-from fhir_cds.fhir import bundle, codec
+from fhir_cds.fhir import bundle, codec, reference
 from fhir_cds.reasoning.outcome import Verdict
 
 CASES: Final = Path("tests/recommendations")
@@ -146,13 +146,13 @@ def patient(document: Mapping[str, Any], path: Path, vocabulary: Words, bases: B
     where = f"{path.parent.name}/{path.name}"
     base = _kept(path.parent / document["patient"], vocabulary, bases) if document.get("patient") else ()
     subject = next((resource["id"] for resource in base if resource["resourceType"] == "Patient"), None)
-    held = {f"{resource['resourceType']}/{resource['id']}": resource for resource in base}
+    held = {reference.of(resource): resource for resource in base}
     added = shorthand.resources(document.get("facts") or [], vocabulary, where, subject, held)
-    for reference in document.get("remove") or []:
-        if held.pop(reference, None) is None:
-            raise InputError(f"remove: {reference} is not in the patient", where=where)
+    for removed in document.get("remove") or []:
+        if held.pop(removed, None) is None:
+            raise InputError(f"remove: {removed} is not in the patient", where=where)
     for resource in added:
-        held[f"{resource['resourceType']}/{resource['id']}"] = resource
+        held[reference.of(resource)] = resource
     return list(held.values())
 
 

@@ -13,11 +13,11 @@ from itertools import product
 from typing import Any, Final
 
 from fhir_cds.authoring import parity
-from fhir_cds.authoring.publish import TAG_SYSTEM, Change, Step, name_of, publish, tagged
+from fhir_cds.authoring.publish import TAG_SYSTEM, Change, Step, publish, tagged
 from fhir_cds.authoring.remote import Answer, Remote, operations
 from fhir_cds.data.record import PatientRecord, from_resources
 from fhir_cds.errors import FhirCdsError, FhirServerError
-from fhir_cds.fhir import bundle
+from fhir_cds.fhir import bundle, reference
 from fhir_cds.reasoning import assemble
 from fhir_cds.reasoning.apply import apply_plan
 from fhir_cds.reasoning.engine import Engine
@@ -56,7 +56,7 @@ class Sample:
     @property
     def subject(self) -> str:
         """`Patient/id` on the server."""
-        return next(name_of(item) for item in self.resources if item["resourceType"] == _PATIENT_FIRST)
+        return next(reference.of(item) for item in self.resources if item["resourceType"] == _PATIENT_FIRST)
 
 
 Drive = Callable[[Sample], Awaitable[list[str]]]
@@ -128,14 +128,14 @@ class Check:
         if told_content:
             steps = await publish(self.remote, self.engine.registry, dry_run=True, tell=self._step)
             there = sum(step.change is Change.UNCHANGED for step in steps)
-            others = [f"{name_of(s.resource)}: {s.detail}" for s in steps if s.change is Change.UPDATED]
+            others = [f"{reference.of(s.resource)}: {s.detail}" for s in steps if s.change is Change.UPDATED]
             findings.append(
                 Finding("content", not others, f"{there} of {len(steps)} resources are there", tuple(others))
             )
         return findings
 
     def _step(self, step: Step) -> None:
-        self.tell(name_of(step.resource))
+        self.tell(reference.of(step.resource))
 
     def _own(self, sample: Sample) -> Sample:
         """Return a sample under ids and with the tag of this run."""
@@ -152,12 +152,12 @@ class Check:
         """Bring what is not there, tagged; what is there in another form is a finding, not overwritten."""
         self._begin()
         looked = await publish(self.remote, self.engine.registry, dry_run=True, tell=self._step)
-        others = tuple(f"{name_of(s.resource)}: {s.detail}" for s in looked if s.change is Change.UPDATED)
-        refused = tuple(f"{name_of(s.resource)}: {s.detail}" for s in looked if s.change is Change.REFUSED)
+        others = tuple(f"{reference.of(s.resource)}: {s.detail}" for s in looked if s.change is Change.UPDATED)
+        refused = tuple(f"{reference.of(s.resource)}: {s.detail}" for s in looked if s.change is Change.REFUSED)
         new = [tagged(s.resource, self.tags) for s in looked if s.change is Change.CREATED]
         steps = await publish(self.remote, new, tell=self._step)
         refused += tuple(
-            f"{name_of(s.resource)}: {s.detail}" for s in steps if s.change in {Change.REFUSED, Change.HELD_BACK}
+            f"{reference.of(s.resource)}: {s.detail}" for s in steps if s.change in {Change.REFUSED, Change.HELD_BACK}
         )
         counts = f"{len(new) - len(refused)} published, {len(looked) - len(new) - len(others)} there already"
         if others:
@@ -241,7 +241,7 @@ class Check:
                     answer = await self._delete(item)
                     deleted += answer.ok
                     if not answer.ok:
-                        refused[name_of(item)] = answer.why
+                        refused[reference.of(item)] = answer.why
             if not refused:
                 break
         details = tuple(f"{place}: {why}" for place, why in refused.items())
@@ -254,7 +254,7 @@ class Check:
         ours = any(item["resourceType"] == resource["resourceType"] for resource in self.engine.registry)
         if ours:
             await self.remote.retag("meta-delete", item, TAG_SYSTEM)
-        answer = await self.remote.call("DELETE", name_of(item))
+        answer = await self.remote.call("DELETE", reference.of(item))
         if ours and not answer.ok:
             await self.remote.retag("meta-add", item, TAG_SYSTEM)
         return answer

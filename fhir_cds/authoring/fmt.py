@@ -18,7 +18,7 @@ from fhir_cds.fhir.codec import decode, encode_pretty
 AUTHORED: Final = ("plandefinitions/*.json", "valuesets/*.json", "hooks/*.json")
 GENERATED: Final = "Library-"
 
-_TYPE = re.compile(r"abc\.(\w+)Type\b")
+_TYPE: Final = re.compile(r"abc\.(\w+)Type\b")
 
 
 def files(root: Path) -> Iterator[Path]:

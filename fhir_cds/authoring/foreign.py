@@ -15,11 +15,12 @@ from typing import Any, Final
 
 from fhir_cds import cql
 from fhir_cds.authoring import translate
+from fhir_cds.authoring.helpers import NAME as HELPERS
 from fhir_cds.authoring.helpers import fhir_helpers
 from fhir_cds.errors import ContentError, NotFoundError
 from fhir_cds.knowledge import loose
 from fhir_cds.knowledge.load import Knowledge
-from fhir_cds.knowledge.registry import Registry, Resource, canonical_of
+from fhir_cds.knowledge.registry import Registry, Resource, canonical_of, key_of
 from fhir_cds.reasoning import check
 from fhir_cds.reasoning.dependencies import closure
 from fhir_cds.reasoning.engine import Engine
@@ -28,7 +29,6 @@ from fhir_cds.terminology.local import Expander, aliases
 
 CodeSets = dict[str, frozenset[tuple[str, str]]]
 
-HELPERS: Final = "FHIRHelpers"
 _INCLUDE: Final = re.compile(r'^\s*include\s+(?:\w+\.)*("(?:[^"\\]|\\.)+"|\w+)', re.MULTILINE)
 _LISTED: Final = 10
 
@@ -60,7 +60,7 @@ def load(paths: Sequence[Path], name: str, node_modules: Path | None = None) -> 
     program = cql.Program.load(documents.values(), sets) if documents else NoLogic()
     engine = Engine.of(small, program, sets, strict=False)
     faults = check.faults(small, engine.graph)
-    keys = {canonical_of(item) if item.get("url") else f"{item['resourceType']}/{item['id']}" for item in needed}
+    keys = {key_of(item) for item in needed}
     notes = [text for key, text in found.notes if not key or key in keys]
     return Foreign(plan, Knowledge(small, documents, ()), engine, (*notes, *faults))
 

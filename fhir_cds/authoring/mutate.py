@@ -35,7 +35,7 @@ BATCH: Final = 150
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of a mutant; `by` is the case that caught it.
+    """What became of a mutant.
 
     `survived`: the cases that reach it all passed; `unreached`: no case reaches its define; `stillborn`: the logic does
     not compile with it, so nobody would ship it.
@@ -43,7 +43,6 @@ class Fate:
 
     mutant: Mutant
     end: str
-    by: str = ""
 
     @property
     def alive(self) -> bool:
@@ -84,7 +83,7 @@ class Bench:
         for case in sorted(cases, key=lambda case: -kills[key(case)]):
             if not runner.run(engine, case, self.records[key(case)], switches).passed:
                 kills[key(case)] += 1
-                return Fate(mutant, CAUGHT, key(case))
+                return Fate(mutant, CAUGHT)
         return self._alone(mutant, cases) if cases else Fate(mutant, UNREACHED)
 
     def _alone(self, mutant: Mutant, cases: Iterable[Case]) -> Fate:
@@ -101,7 +100,7 @@ class Bench:
             for case in cases:
                 asked = any(verdicts.missing for verdicts in case.expect.outcomes.values())
                 if asked and not runner.run(engine, case, self.records[key(case)]).passed:
-                    return Fate(mutant, CAUGHT, key(case))
+                    return Fate(mutant, CAUGHT)
         return Fate(mutant, SURVIVED)
 
     def engine(self, batch: Sequence[Mutant]) -> Engine:

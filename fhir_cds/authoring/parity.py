@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from fhir_cds.errors import FhirServerError
 from fhir_cds.fhir import codec, ids, reference
+from fhir_cds.reasoning.sources import ABSENT
 
-ABSENT: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _DATE: Final = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2})(T.*)?)?)?", re.DOTALL)
 _NO_DATES: Final = frozenset(
     {"resourceType", "id", "reference", "system", "code", "version", "display", "text", "unit", "url", "valueString"}
@@ -154,11 +154,8 @@ def shifted(resource: Any, days: int) -> Any:
 
 def renamed(resources: Sequence[Mapping[str, Any]], prefix: str) -> list[dict[str, Any]]:
     """Return resources under ids of their own (`prefix` before each), references among them following."""
-    names = {f"{item['resourceType']}/{item['id']}": _name(prefix, item["id"]) for item in resources}
-    return [
-        {**_renamed(item, names), "id": names[f"{item['resourceType']}/{item['id']}"]}
-        for item in map(dict[str, Any], resources)
-    ]
+    names = {reference.of(item): _name(prefix, item["id"]) for item in resources}
+    return [{**_renamed(item, names), "id": names[reference.of(item)]} for item in map(dict[str, Any], resources)]
 
 
 def _name(prefix: str, name: str) -> str:
@@ -185,5 +182,5 @@ def puts(resources: Iterable[Mapping[str, Any]], kind: str = "transaction") -> d
 
 def _entries(resources: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     for item in resources:
-        place = f"{item['resourceType']}/{item['id']}"
+        place = reference.of(item)
         yield {"resource": item, "request": {"method": "PUT", "url": place}}

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from fhir_cds.authoring.remote import Answer, Remote
 from fhir_cds.errors import FhirServerError
-from fhir_cds.fhir import codec
+from fhir_cds.fhir import codec, reference
 
 Json = Mapping[str, Any]
 
@@ -54,13 +54,8 @@ class Step:
 
     def as_json(self) -> dict[str, str]:
         """Return the step for scripts."""
-        told = {"resource": name_of(self.resource), "change": self.change.value, "place": self.place}
+        told = {"resource": reference.of(self.resource), "change": self.change.value, "place": self.place}
         return {**told, "detail": self.detail} if self.detail else told
-
-
-def name_of(resource: Json) -> str:
-    """Return `Type/id` as the content has it."""
-    return f"{resource['resourceType']}/{resource['id']}"
 
 
 def ordered(resources: Iterable[Json]) -> list[Json]:
@@ -70,7 +65,7 @@ def ordered(resources: Iterable[Json]) -> list[Json]:
     done: dict[str, Json] = {}
 
     def visit(item: Json, open_: frozenset[str]) -> None:
-        key = name_of(item)
+        key = reference.of(item)
         if key in done or key in open_:
             return
         for url in sorted(named(item, by_url)):
@@ -167,7 +162,7 @@ async def _one(remote: Remote, resource: Json, held: Sequence[Json], *, dry_run:
         return Step(resource, Change.REFUSED, "", f"the server has it {len(held)} times (versions {versions})")
     if stored is None:
         return await _create(remote, resource, query, dry_run=dry_run)
-    place = name_of(stored)
+    place = reference.of(stored)
     detail = different(resource, stored)
     if not detail:
         return Step(resource, Change.UNCHANGED, place)
@@ -181,7 +176,7 @@ async def _one(remote: Remote, resource: Json, held: Sequence[Json], *, dry_run:
 
 async def _create(remote: Remote, resource: Json, query: Mapping[str, str], *, dry_run: bool) -> Step:
     """Store a new resource under its own id; under one of the server's where that is taken or not allowed."""
-    kind, own = str(resource["resourceType"]), name_of(resource)
+    kind, own = str(resource["resourceType"]), reference.of(resource)
     taken = (await remote.call("GET", own)).ok
     if dry_run:
         return Step(resource, Change.CREATED, "" if taken else own, "its id is taken" if taken else "")
@@ -196,17 +191,17 @@ async def _create(remote: Remote, resource: Json, query: Mapping[str, str], *, d
 def _stepped(resource: Json, answer: Answer, detail: str) -> Step:
     if answer.status in _NO_RIGHT:
         raise FhirServerError(
-            f"the server lets nobody write here: {answer.why}", where=name_of(resource), http_status=answer.status
+            f"the server lets nobody write here: {answer.why}", where=reference.of(resource), http_status=answer.status
         )
     if not answer.ok:
         return Step(resource, Change.REFUSED, "", answer.why)
-    place = _place(answer) or name_of(resource)
+    place = _place(answer) or reference.of(resource)
     return Step(resource, Change.CREATED if answer.status == 201 else Change.UPDATED, place, detail)
 
 
 def _place(answer: Answer) -> str | None:
     if isinstance(answer.body, Mapping) and "id" in answer.body and answer.body["resourceType"] != "OperationOutcome":
-        return name_of(answer.body)
+        return reference.of(answer.body)
     parts = answer.headers.get("Location", answer.headers.get("Content-Location", "")).split("/_history")[0].split("/")
     return "/".join(parts[-2:]) if len(parts) > 1 else None
 

@@ -21,7 +21,7 @@ from yarl import URL
 from fhir_cds.data.guard import is_loopback, normal_base
 from fhir_cds.data.transport import FHIR_JSON
 from fhir_cds.errors import FhirServerError, InputError
-from fhir_cds.fhir import bundle, codec
+from fhir_cds.fhir import bundle, codec, reference
 
 _BUSY: Final = frozenset({429, 502, 503, 504})
 TRIES: Final = 4
@@ -130,7 +130,7 @@ class Remote:
         """
         tags = [tag for tag in item.get("meta", {}).get("tag", ()) if tag.get("system") == system]
         meta = {"name": "meta", "valueMeta": {"tag": tags}}
-        place = f"{item['resourceType']}/{item['id']}"
+        place = reference.of(item)
         return await self.call("POST", f"{place}/${operation}", {"resourceType": "Parameters", "parameter": [meta]})
 
 

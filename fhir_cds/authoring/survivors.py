@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from fhir_cds.authoring.build import CQL
 from fhir_cds.authoring.cases import CASES
 from fhir_cds.authoring.mutants import Mutant
 from fhir_cds.errors import ContentError
 
 FILE: Final = CASES / "survivors.toml"
-_SOURCES: Final = Path("plandefinitions/cql")
 _LENGTH: Final = 72
 
 
@@ -38,7 +38,7 @@ class Sources:
     @classmethod
     def read(cls, root: Path) -> Sources:
         """Return the sources under a root."""
-        files = (root / _SOURCES).glob("*.cql")
+        files = (root / CQL).glob("*.cql")
         return cls({file.stem: file.read_text(encoding="utf-8").splitlines() for file in files})
 
     def wrong(self, mutant: Mutant) -> Wrong:

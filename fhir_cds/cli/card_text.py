@@ -15,6 +15,7 @@ from rich.text import Text
 
 from fhir_cds.cards import words
 from fhir_cds.cards.facts import coded_text
+from fhir_cds.fhir import reference
 
 _BORDERS: Final = {"info": "blue", "warning": "yellow", "critical": "red"}
 _STATUS: Final = {"overdue": "bold yellow", "due": "bold green"}
@@ -80,7 +81,7 @@ def show_suggestion(console: Console, suggestion: Mapping[str, Any]) -> None:
 
 def windows(created: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], list[str]]:
     """Return what a care plan holds by window (from, to, status), in order of time: its orders, and what is planned."""
-    by_name = {f"{resource['resourceType']}/{resource['id']}": resource for resource in created}
+    by_name = {reference.of(resource): resource for resource in created}
     found: dict[tuple[str, str, str], list[str]] = {}
     for plan in (resource for resource in created if resource["resourceType"] == "CarePlan"):
         for activity in plan.get("activity", ()):

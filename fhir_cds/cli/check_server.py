@@ -21,7 +21,7 @@ from fhir_cds.authoring.remote import Remote, connect
 from fhir_cds.cli import options
 from fhir_cds.cli.demo import HOOK, SAMPLE_DAY, sample_folder
 from fhir_cds.cli.publish import TokenFile, bar, token
-from fhir_cds.cli.serve import bind, load, server_options, url_of
+from fhir_cds.cli.serve import bind, load, running, server_options, url_of
 from fhir_cds.errors import FhirServerError, InputError
 from fhir_cds.fhir import codec
 from fhir_cds.server.app import create_app
@@ -114,15 +114,8 @@ async def _service(content: Loaded, base: str) -> AsyncIterator[str]:
         bound = bind(settings.host, settings.port)
         now = datetime.now(UTC)  # one instant for all calls: it stands in the orders that cards suggest
         app = create_app(content, settings, clock=lambda: now)
-        server = uvicorn.Server(uvicorn.Config(app, **server_options()))
-        task = asyncio.create_task(server.serve(sockets=[bound]))
-        while not server.started and not task.done():
-            await asyncio.sleep(0.01)
-        try:
+        async with running(uvicorn.Server(uvicorn.Config(app, **server_options())), bound):
             yield url_of(bound)
-        finally:
-            server.should_exit = True
-            await task
 
 
 async def _same_cards(service: str, content: Loaded, remote: Remote, sample: Sample, bearer: str | None) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -12,8 +12,8 @@ from fhir_cds.cli import options
 from fhir_cds.server.settings import PREFIX, Settings
 from fhir_cds.server.settings import load as load_settings
 
-MASK = "********"
-_IN_QUERY = re.compile(r"([?&][a-z]*password=)[^&]*")
+MASK: Final = "********"
+_IN_QUERY: Final = re.compile(r"([?&][a-z]*password=)[^&]*")
 
 
 def register(app: typer.Typer) -> None:

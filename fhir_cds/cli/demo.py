@@ -6,8 +6,7 @@ import asyncio
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -19,7 +18,7 @@ from rich.console import Console
 
 from fhir_cds.cli import options
 from fhir_cds.cli.card_text import show_answer, show_patient
-from fhir_cds.cli.serve import bind, load, server_options, url_of
+from fhir_cds.cli.serve import bind, load, running, server_options, url_of
 from fhir_cds.data.prefetch import fill
 from fhir_cds.errors import FhirServerError, InputError
 from fhir_cds.fhir import codec
@@ -96,24 +95,11 @@ async def _demo(content: Any, folder: Path, patient: str, clock: Clock, port: in
         bound = bind(settings.host, settings.port)
         url = url_of(bound)
         server = uvicorn.Server(uvicorn.Config(create_app(content, settings, clock=clock), **server_options()))
-        async with _running(server, bound):
+        async with running(server, bound):
             await ask(console, url, patient, clock().date())
             _say(console, url, patient, stop=stop)
             while not stop and not server.should_exit:
                 await asyncio.sleep(0.2)
-
-
-@asynccontextmanager
-async def _running(server: uvicorn.Server, bound: Any) -> AsyncIterator[None]:
-    """Run a server while the body runs, then shut it down in order."""
-    task = asyncio.create_task(server.serve(sockets=[bound]))
-    while not server.started and not task.done():
-        await asyncio.sleep(0.01)
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await task
 
 
 async def ask(console: Console, url: str, patient: str, today: date) -> None:

@@ -33,9 +33,8 @@ def lint(
     usual = root.resolve().parent / "shared" / "guidelines"
     folder = catalogue or (usual if usual.is_dir() else None)
     if folder is None:
-        typer.echo(
-            "no catalogue of recommendations and codes at hand: C020, C022, C028, C030 and C031 look at less", err=True
-        )
+        rules_of_it = ", ".join(sorted(linter.CATALOGUED))
+        typer.echo(f"no catalogue of recommendations and codes at hand: {rules_of_it} look at less", err=True)
     findings = linter.lint(root, folder, rule or ())
     for finding in findings:
         typer.echo(str(finding))

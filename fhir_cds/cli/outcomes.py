@@ -26,14 +26,14 @@ def outcomes(
     fhir_server: options.FhirServer = None,
     subject: options.Subject = None,
     now: options.Now = None,
-    format: Annotated[Format, typer.Option("--format", help="Output.")] = Format.JSON,  # noqa: A002  # the option's name
+    form: Annotated[Format, typer.Option("--format", help="Output.")] = Format.JSON,
     content: options.Content = None,
 ) -> None:
     """Say for each recommendation whether it applies, and why, or which facts are missing."""
     loaded = options.load(content)
     record = options.patient(loaded, patient, fhir_server, subject)
     found = ask(loaded.engine, record, options.moment(now))
-    if format is Format.JSON:
+    if form is Format.JSON:
         options.emit(found)
     else:
         _print(found, loaded.fact_texts)

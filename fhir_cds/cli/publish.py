@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -17,10 +17,10 @@ from fhir_cds.authoring.publish import Change, Step
 from fhir_cds.authoring.remote import connect
 from fhir_cds.cli import options
 from fhir_cds.errors import InputError
-from fhir_cds.knowledge.load import content_roots
-from fhir_cds.knowledge.load import load as load_knowledge
+from fhir_cds.fhir import reference
+from fhir_cds.knowledge.load import load
 
-FAILED = 1
+FAILED: Final = 1
 TokenFile = Annotated[
     Path | None, typer.Option("--token-file", help=f"File with a bearer token [environment: {options.TOKEN_VARIABLE}].")
 ]
@@ -44,7 +44,7 @@ def publish(
     Resources are found by canonical. A run that is killed is completed by the next.
     Exit code 1 if anything was refused.
     """
-    knowledge = load_knowledge(content_roots(tuple(content or ()), os.environ))
+    knowledge = load(options.roots(content))
     steps = asyncio.run(_publish(to, list(knowledge.registry), token(token_file), dry_run=dry_run))
     report(to, steps, dry_run=dry_run, as_json=as_json)
     if any(step.change in {Change.REFUSED, Change.HELD_BACK} for step in steps):
@@ -56,7 +56,7 @@ async def _publish(to: str, resources: list[Any], bearer: str | None, *, dry_run
         task = progress.add_task("publish", total=len(resources))
 
         def tell(step: Step) -> None:
-            progress.update(task, advance=1, description=publisher.name_of(step.resource))
+            progress.update(task, advance=1, description=reference.of(step.resource))
 
         async with connect(to, bearer) as remote:
             return await publisher.publish(remote, resources, dry_run=dry_run, tell=tell)
@@ -87,7 +87,7 @@ def report(to: str, steps: list[Step], *, dry_run: bool, as_json: bool) -> None:
         return
     for step in steps:
         if step.change is not Change.UNCHANGED:
-            own = publisher.name_of(step.resource)
+            own = reference.of(step.resource)
             elsewhere = f" as {step.place}" if step.place not in {"", own} else ""
             typer.echo(f"{step.change.value:<10} {own}{elsewhere}{f' ({step.detail})' if step.detail else ''}")
     told_text = ", ".join(f"{counts[change]} {change.value}" for change in Change if counts[change])

@@ -45,7 +45,7 @@ def questionnaire(
         Path | None, typer.Option("--answers", help="A completed QuestionnaireResponse: prints what it changes.")
     ] = None,
     now: options.Now = None,
-    format: Annotated[  # noqa: A002  # the option's name
+    form: Annotated[
         Print,
         typer.Option("--format", help="The form for this patient, the response begun, the missing facts; or text."),
     ] = Print.QUESTIONNAIRE,
@@ -61,16 +61,16 @@ def questionnaire(
         options.emit(_changes(before, after))
         return
     steps = needs(before)
-    if format is Print.NEEDS:
+    if form is Print.NEEDS:
         options.emit([{"facts": list(step.facts), "decides": list(step.decides)} for step in steps])
-    elif format is Print.TEXT:
+    elif form is Print.TEXT:
         console = Console()
         for step in steps:
             texts = "; ".join(loaded.fact_texts.get(fact, fact) for fact in step.facts)
             console.print(f"{texts}  → {', '.join(step.decides)}", highlight=False, markup=False, soft_wrap=True)
     else:
         session = begin(loaded.engine, record, moment)
-        make = populate.questionnaire if format is Print.QUESTIONNAIRE else populate.response
+        make = populate.questionnaire if form is Print.QUESTIONNAIRE else populate.response
         options.emit(make(session, _form(loaded.forms, name), steps))
 
 

@@ -8,7 +8,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -139,6 +140,19 @@ async def _serve(server: uvicorn.Server, app: Starlette, settings: Settings, bou
     if hasattr(signal, "SIGHUP"):
         loop.add_signal_handler(signal.SIGHUP, renew)
     await server.serve(sockets=[bound])
+
+
+@asynccontextmanager
+async def running(server: uvicorn.Server, bound: socket.socket) -> AsyncIterator[None]:
+    """Run a server while the body runs, then shut it down in order."""
+    task = asyncio.create_task(server.serve(sockets=[bound]))
+    while not server.started and not task.done():
+        await asyncio.sleep(0.01)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
 
 
 def server_options() -> dict[str, Any]:

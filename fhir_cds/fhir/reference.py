@@ -9,7 +9,7 @@ Reference(type='Condition', id='c1', version='2', base='http://ehr.example.org/f
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -72,6 +72,6 @@ def with_type(text: str, resource_type: str) -> str:
     return relative(text) or f"{resource_type}/{text}"
 
 
-def of(resource: dict[str, Any]) -> str:
+def of(resource: Mapping[str, Any]) -> str:
     """Return the `Type/id` of a resource that has both."""
     return f"{resource['resourceType']}/{resource['id']}"

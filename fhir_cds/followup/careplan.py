@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from fhir_cds.fhir import ids
+from fhir_cds.fhir import ids, reference
 from fhir_cds.followup import rule
 from fhir_cds.followup.schedule import ANCHOR, Schedule
 from fhir_cds.reasoning import assemble, plans
@@ -107,7 +107,7 @@ def _with_more(careplan: Json, pairs: Iterable[tuple[Json, Json]], said: Iterabl
     """Return a CarePlan with (contained request, its activity) and notes added."""
     contained: list[Any] = list(careplan.get("contained", ()))
     activities: list[Any] = list(careplan.get("activity", ()))
-    names = {f"{item['resourceType']}/{item['id']}": f"#{item['id']}" for item in contained}
+    names = {reference.of(item): f"#{item['id']}" for item in contained}
     for request, activity in pairs:
         contained.append(assemble.localised(request, names))
         activities.append(activity)
@@ -201,7 +201,7 @@ def bundle(schedule: Schedule) -> dict[str, Any]:
     """Return the CarePlan and its orders as a collection Bundle, referring to each other by `Type/id`."""
     plan = careplan(schedule)
     orders = plan.pop("contained", [])
-    names = {f"#{order['id']}": f"{order['resourceType']}/{order['id']}" for order in orders}
+    names = {f"#{order['id']}": reference.of(order) for order in orders}
     return {
         "resourceType": "Bundle",
         "id": ids.stable_uuid("Bundle", plan["id"]),

@@ -17,10 +17,10 @@ from typing import Any, Final
 from fhir_cds.errors import ContentError, InputError
 from fhir_cds.fhir import codec, ids
 from fhir_cds.fhir.types import CANONICAL_TYPES
-from fhir_cds.knowledge.registry import Registry, Resource, canonical_of
+from fhir_cds.knowledge.load import ELM_TYPE
+from fhir_cds.knowledge.registry import Registry, Resource, key_of
 
 CQL: Final = "text/cql"
-ELM: Final = "application/elm+json"
 _TYPES: Final = CANONICAL_TYPES | {"NamingSystem"}
 _NEED_URL: Final = frozenset({"ValueSet", "CodeSystem"})
 _HEADER: Final = re.compile(r'^\s*library\s+(?:[\w.]+\.)?("(?:[^"\\]|\\.)+"|\w+)', re.MULTILINE)
@@ -101,7 +101,7 @@ def _add(resource: Resource, source: str, found: Found) -> None:
     tail = str(resource.get("url", "")).rpartition("/")[2]
     if not ids.is_id(resource.get("id")):
         resource = {**resource, "id": tail if ids.is_id(tail) else ids.content_uuid(resource)}
-    key = canonical_of(resource) if resource.get("url") else f"{kind}/{resource['id']}"
+    key = key_of(resource)
     if key in found.resources:
         if found.resources[key][1] != resource:
             told = f"{source}: {key} is in {found.resources[key][0]} already, with other content; that one counts"
@@ -117,7 +117,7 @@ def _with_content(library: Resource, source: str, found: Found) -> Resource:
     name = None
     for attachment in library.get("content", ()):
         data, kind = attachment.get("data"), attachment.get("contentType")
-        if not data or kind not in {CQL, ELM}:
+        if not data or kind not in {CQL, ELM_TYPE}:
             continue
         try:
             raw = base64.b64decode(data, validate=False)

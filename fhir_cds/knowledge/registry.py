@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from fhir_cds.errors import ContentError, NotFoundError
-from fhir_cds.fhir import ids
+from fhir_cds.fhir import ids, reference
 from fhir_cds.fhir.types import CANONICAL_TYPES, RESOURCE_TYPES
 
 Resource = dict[str, Any]
@@ -47,6 +47,11 @@ def canonical_of(resource: Mapping[str, Any]) -> str:
     """Return `url|version`, or the url alone where the resource has no version."""
     url: str = resource["url"]
     return f"{url}|{resource['version']}" if resource.get("version") else url
+
+
+def key_of(resource: Mapping[str, Any]) -> str:
+    """Return the one name of a resource: its canonical, `Type/id` where it has no url."""
+    return canonical_of(resource) if resource.get("url") else reference.of(resource)
 
 
 def split_canonical(canonical: str) -> tuple[str, str | None]:
@@ -83,8 +88,7 @@ class Registry:
         sources: dict[str, str] = {}
         for source, value in items:
             resource = _checked(source, value, need_url=need_url)
-            local = f"{resource['resourceType']}/{resource['id']}"
-            key = canonical_of(resource) if "url" in resource else local
+            local, key = reference.of(resource), key_of(resource)
             if key in canonicals:
                 raise ContentError(f"{key} is already defined in {sources[key]}", where=source)
             same = by_id.get(local)
@@ -137,8 +141,7 @@ class Registry:
 
     def source(self, resource: Mapping[str, Any]) -> str:
         """Return the name of the file a resource came from."""
-        key = canonical_of(resource) if "url" in resource else f"{resource['resourceType']}/{resource['id']}"
-        return self.sources[key]
+        return self.sources[key_of(resource)]
 
     def __iter__(self) -> Iterator[Resource]:
         return iter(self.resources)

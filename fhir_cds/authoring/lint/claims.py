@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fhir_cds.authoring.lint.view import Content, File, Json, Remark, actions
+from fhir_cds.knowledge.load import ELM_TYPE
 
 CPG: Final = "http://hl7.org/fhir/uv/cpg/StructureDefinition/"
 CRMI: Final = "http://hl7.org/fhir/uv/crmi/StructureDefinition/"
 SDC: Final = "http://hl7.org/fhir/uv/sdc/StructureDefinition/"
-ELM: Final = "application/elm+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +206,8 @@ def _hierarchy(document: Json) -> Iterator[str]:
 
 def _compiled(document: Json) -> Iterator[str]:
     """Yield our reading of «executable»: a library carries ELM."""
-    if ELM not in {part.get("contentType") for part in document.get("content", ())}:
-        yield f"carries no {ELM}"
+    if ELM_TYPE not in {part.get("contentType") for part in document.get("content", ())}:
+        yield f"carries no {ELM_TYPE}"
 
 
 _INVARIANTS: Final[Mapping[str, tuple[Callable[[Json], Iterator[str]], ...]]] = {

@@ -14,7 +14,7 @@ from fhir_cds.errors import ContentError
 
 BOOLEAN: Final = "{urn:hl7-org:elm-types:r1}Boolean"
 CONTEXT: Final = frozenset({"Patient", "Unfiltered", "Population"})
-_PROSE = re.compile(r"(?:[A-Za-z'-]+[ ,.;:]+){4,}")
+_PROSE: Final = re.compile(r"(?:[A-Za-z'-]+[ ,.;:]+){4,}")
 
 
 def library_of(definition: Json) -> str:

@@ -14,8 +14,8 @@ from fhir_cds.authoring.lint.view import PLANS, Content, Json, Remark, actions, 
 LANGUAGES: Final = frozenset({"text/cql-identifier"})
 CARD_TITLE: Final = 139  # CDS Hooks 2.0: Card.summary has fewer than 140 characters
 
-_NAME = re.compile(r"[A-Z]([A-Za-z0-9_]){0,254}")
-_PLACEHOLDER = re.compile(
+_NAME: Final = re.compile(r"[A-Z]([A-Za-z0-9_]){0,254}")
+_PLACEHOLDER: Final = re.compile(
     r"\b(TODO|TBD|FIXME|XXX|lorem ipsum|placeholder|to be (?:defined|written|decided|added)|example\.(?:org|com))\b",
     re.IGNORECASE,
 )

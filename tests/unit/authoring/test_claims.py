@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from fhir_cds.authoring.lint.claims import CPG, CRMI, ELM, PROFILES, claims
+from fhir_cds.authoring.lint.claims import CPG, CRMI, PROFILES, claims
 from fhir_cds.authoring.lint.view import Content, File, read
+from fhir_cds.knowledge.load import ELM_TYPE
 
 ROOT = Path(__file__).parents[3]
 URL = "https://fhir-cds.github.io/sarcoma"
@@ -125,7 +126,7 @@ ACTIVITY = "ActivityDefinition-order-mri-region.json"
         ("CodeSystem-sarcoma-cds.json", lambda d: d["concept"][0].update(concept=[{"code": "x"}]), "scs-1"),
         ("CodeSystem-sarcoma-cds.json", lambda d: d["concept"][5].pop("code"), "concept.code"),
         ("CodeSystem-sarcoma-cds.json", lambda d: d.update(concept=[]), "scs-2"),
-        ("Library-CcsfLogic.json", lambda d: d["content"].pop(1), ELM),
+        ("Library-CcsfLogic.json", lambda d: d["content"].pop(1), ELM_TYPE),
     ],
 )
 def test_faults(told: Callable[..., list[str]], file: str, change: Change, text: str) -> None:
