@@ -119,7 +119,6 @@ def connections(settings: Settings) -> Connections:
     guard = Guard(
         allowed=settings.fhir_servers,
         loopback=settings.development,
-        plain_http=settings.development,
         private_addresses=settings.fhir_private_addresses,
     )
     limits = Limits(call_seconds=settings.fhir_timeout_seconds, total_seconds=settings.budget_seconds)

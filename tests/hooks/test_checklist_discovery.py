@@ -12,8 +12,8 @@ from starlette.testclient import TestClient
 
 from fhir_cds.cards.contexts import HOOKS
 from fhir_cds.cards.discovery import document, offers
-from fhir_cds.data.prefetch import queries
 from fhir_cds.fhir import codec
+from fhir_cds.reasoning.requirements import types_read
 from fhir_cds.server.state import Loaded
 
 TOKEN = re.compile(r"\{\{([^}]*)\}\}")
@@ -174,6 +174,9 @@ def test_p8_keys_have_names(services: list[dict[str, Any]]) -> None:
 
 
 def test_prefetch_covers_the_logic(content: Loaded) -> None:
-    """Whatever resource type the logic of a service reads is asked for."""
-    asked = {query.partition("?")[0] for _, query in queries(content.knowledge.services) if "?" in query}
-    assert {"Condition", "Observation", "Procedure"} <= asked
+    """Whatever type of resource the logic of a service reads is in its prefetch, or comes with its hook's context."""
+    for offer in content.offers:
+        asked = {re.split(r"[?/]", query)[0] for query in offer.service.prefetch.values()}
+        for url in offer.service.plans:
+            plan = content.knowledge.registry.resolve(url, "PlanDefinition", where=offer.service.id)
+            assert set(types_read(content.engine, plan)) <= asked, offer.service.id

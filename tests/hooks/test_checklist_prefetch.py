@@ -65,13 +65,18 @@ def test_pf1_absent_is_read_or_refused(client: TestClient, recording: tuple[Reco
     assert [kind for kind, _ in server.asked] == ["Condition"]
 
 
+@pytest.mark.parametrize("absent", [None, "encounters"])
 @pytest.mark.parametrize("value", [None, {"resourceType": "Bundle", "type": "searchset", "total": 0}])
-def test_pf2_null_is_known_empty(client: TestClient, recording: tuple[Recording, str], value: Any) -> None:
-    """Null and an empty Bundle mean that there is nothing: no query, no 412."""
+def test_pf2_null_is_known_empty(
+    client: TestClient, recording: tuple[Recording, str], value: Any, absent: str | None
+) -> None:
+    """Null and an empty Bundle mean that there is nothing: no query, no 412, also where another key is read."""
     server, address = recording
     changed = with_key(client, "procedures", value) | {"fhirServer": address}
+    if absent is not None:
+        del changed["prefetch"][absent]
     assert ehr.post(client, SERVICE, changed).status_code == 200
-    assert server.asked == []
+    assert [kind for kind, _ in server.asked] == ([] if absent is None else ["Encounter"])
 
 
 test_pf3_empty_bundle_is_known_empty = test_pf2_null_is_known_empty
@@ -191,10 +196,12 @@ def test_f4_token_is_never_logged(
     assert not any(SECRET in answer.text for answer in answers)
 
 
-def test_f5_https_beyond_this_machine(client: TestClient) -> None:
-    """Plain http to another machine is refused, in development mode too."""
-    changed = body(client, prefetch={}, fhirServer="http://ehr.example.org/fhir")
-    assert ehr.post(client, SERVICE, changed).status_code == 400
+def test_f5_https_beyond_this_machine(make_client: Callable[..., TestClient]) -> None:
+    """Plain http to another machine is refused, in development mode too, and though it is on the list."""
+    server = "http://ehr.example.org/fhir"
+    client = make_client(fhir_servers=(server,))
+    answer = ehr.post(client, SERVICE, body(client, prefetch={}, fhirServer=server))
+    assert (answer.status_code, "https" in answer.text) == (400, True)
 
 
 @pytest.mark.parametrize("scope", ["patient/Condition.rs user/*.cruds", "patient/*.read launch"])
