@@ -78,8 +78,10 @@ def _card(group: Group, summary: str, share: Share, elsewhere: Collection[str], 
 
 def _summary(group: Group) -> str:
     """Return what a card says in one sentence."""
-    text = _said(group[0]) if len(group) == 1 else words.MORE_SUMMARY.format(count=len(group))
-    return markdown.fit(text, SUMMARY_LIMIT)
+    if len(group) == 1:
+        return markdown.fit(_said(group[0]), SUMMARY_LIMIT)
+    subjects = words.BETWEEN_SUBJECTS.join([decision.strategy.title for decision in group])
+    return markdown.fit(words.MORE_SUMMARY.format(count=len(group), subjects=subjects), SUMMARY_LIMIT)
 
 
 def _bodies(group: Group, facts: Facts) -> Iterator[str]:
@@ -115,7 +117,7 @@ def _said(decision: Decision, *, alone: bool = True) -> str:
     if decision.broken:
         return words.FAILED_SUMMARY.format(subject=title)
     if decision.unknown:
-        count = len(detail.missing(decision.unknown))
+        count = len({fact for item in decision.unknown for fact in item.outcome.missing})
         template = words.MISSING_SUMMARY if count else words.UNDECIDED_SUMMARY
         return template.format(subject=title, count=count)
     return words.OPEN_SUMMARY.format(subject=title)

@@ -102,7 +102,8 @@ def _of(decision: Decision, projection: Projection) -> Iterator[Choice]:
 
 def _asks(decisions: Sequence[Decision], projection: Projection) -> Iterator[Choice]:
     """Yield the tasks to answer what some decisions lack, one for each questionnaire."""
-    missing = [fact for fact, _ in detail.missing(item for decision in decisions for item in decision.unknown)]
+    unknown = [item for decision in decisions for item in decision.unknown]
+    missing = [fact for fact, _ in detail.missing(unknown, projection.facts)]
     seed = f"{projection.seed}|{decisions[0].strategy.key}"
     for count, task in asking.tasks(missing, projection.forms, projection.facts, projection.subject, projection.now):
         label = words.ASK.format(count=count)

@@ -100,19 +100,24 @@ def _grounds(sections: list[str], titles: tuple[str, str], lines: Sequence[str],
         sections.append(markdown.section(title, words.ABOVE))
 
 
-def missing(unknown: Iterable[Item]) -> list[tuple[str, list[str]]]:
-    """Return each missing fact with the numbers of the recommendations it would decide, the most useful first."""
-    decides: dict[str, list[str]] = {}
+def missing(unknown: Iterable[Item], facts: Facts) -> list[tuple[str, list[str]]]:
+    """Return each missing fact with the numbers of the recommendations it would decide, each once.
+
+    The most useful stands first, of those that decide as much the one that the content's questionnaire asks first.
+    """
+    decides: dict[str, dict[str, None]] = {}
     for item in unknown:
         for fact in item.outcome.missing:
-            decides.setdefault(fact, []).append(item.said.evidence.number or item.said.title)
-    return sorted(decides.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+            decides.setdefault(fact, {})[item.said.evidence.number or item.said.title] = None
+    listed = [(fact, list(numbers)) for fact, numbers in decides.items()]
+    return sorted(listed, key=lambda pair: (-len(pair[1]), facts.place(pair[0]), pair[0]))
 
 
 def _missing_rows(unknown: Iterable[Item], facts: Facts) -> list[tuple[str, str]]:
     """Return the rows of the table of missing facts."""
     return [
-        (markdown.escape(facts.text(fact)), markdown.escape(", ".join(numbers))) for fact, numbers in missing(unknown)
+        (markdown.escape(facts.text(fact)), markdown.escape(", ".join(numbers)))
+        for fact, numbers in missing(unknown, facts)
     ]
 
 

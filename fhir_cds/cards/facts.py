@@ -58,18 +58,24 @@ class Line(Struct, frozen=True):
 class Facts(Struct, frozen=True):
     """What the cards know of facts: their texts (from the content) and the resources of the record (`Type/id`).
 
-    `names` are defines as they stand on a card, escaped; one that is not among them is escaped on the spot.
+    `names` are defines as they stand on a card, escaped; one that is not among them is escaped on the spot. `places` is
+    the order in which facts are asked for.
     """
 
     texts: Mapping[str, str] = MappingProxyType({})
     resources: Mapping[str, Json] = MappingProxyType({})
     names: Mapping[str, str] = MappingProxyType({})
+    places: Mapping[str, int] = MappingProxyType({})
     _lines: dict[int, Line] = field(default_factory=dict)
     _sources: dict[str, str] = field(default_factory=dict)
 
     def text(self, fact: str) -> str:
         """Return the text of a fact by its id."""
         return self.texts.get(fact, readable(fact))
+
+    def place(self, fact: str) -> int:
+        """Return where the content's questionnaire asks for a fact; one that it does not ask for comes last."""
+        return self.places.get(fact, len(self.places))
 
     def lines(self, grounds: Iterable[Iterable[Reason]]) -> list[str]:
         """Return each fact with a value on a line: its define (in the content's words), value, date and resources.
@@ -146,16 +152,21 @@ class Facts(Struct, frozen=True):
 
 
 def texts(registry: Registry) -> Mapping[str, str]:
-    """Return the text of each fact of the content: that of the questionnaire item whose linkId is the fact's id."""
+    """Return the text of each fact of the content, as it is asked for: that of the questionnaire item with its id."""
     found: dict[str, str] = {}
     for questionnaire in registry.by_type("Questionnaire"):
-        pending = list(questionnaire.get("item", ()))
+        pending = list(reversed(questionnaire.get("item", ())))
         while pending:
             item = pending.pop()
-            pending += item.get("item", ())
+            pending += reversed(item.get("item", ()))
             if item.get("linkId") and item.get("text"):
                 found[str(item["linkId"])] = str(item["text"])
     return MappingProxyType(found)
+
+
+def places(asked: Mapping[str, str]) -> Mapping[str, int]:
+    """Return the place of each fact among the texts of the content."""
+    return MappingProxyType({fact: place for place, fact in enumerate(asked)})
 
 
 def readable(fact: str) -> str:

@@ -74,7 +74,9 @@ def advise(content: Loaded, question: Question, app_url: str | None = None) -> A
     applied = tuple(with_visits(session, apply_in(session, plan)) for plan in offer.service.plans)
     gaps = tuple(f"{gap.key}: {gap.reason}" for gap in record.gaps)
     projection = Projection(
-        facts=Facts(content.fact_texts, _named(session.by_reference, sent), content.authored.names),
+        facts=Facts(
+            content.fact_texts, _named(session.by_reference, sent), content.authored.names, content.fact_places
+        ),
         seed=f"{question.instance}|{offer.service.id}|{record.subject}",
         gaps=gaps,
         override_reasons=offer.override_reasons,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from fhir_cds.cards.authored import Authored
 from fhir_cds.cards.discovery import Offer, document, offers
-from fhir_cds.cards.facts import texts
+from fhir_cds.cards.facts import places, texts
 from fhir_cds.data.forms import Forms
 from fhir_cds.data.usual import Usual
 from fhir_cds.knowledge.load import Knowledge
@@ -48,6 +48,7 @@ class Loaded:
     discovery: bytes
     etag: str
     fact_texts: Mapping[str, str]
+    fact_places: Mapping[str, int]
     authored: Authored
     systems: Mapping[str, str]
     usual: Mapping[tuple[str, str], Usual]
@@ -99,13 +100,15 @@ def derive(knowledge: Knowledge, clock: Clock, engine: Engine | None = None) -> 
     body, etag = document(offered)
     registry = knowledge.registry
     systems = aliases(registry)
+    asked = texts(registry)
     return Loaded(
         knowledge=knowledge,
         engine=made,
         offers=offered,
         discovery=body,
         etag=etag,
-        fact_texts=texts(registry),
+        fact_texts=asked,
+        fact_places=places(asked),
         authored=Authored.of(made),
         systems=systems,
         usual={(offer.service.id, offer.service.hook): Usual(offer.service.prefetch, systems) for offer in offered},

@@ -179,3 +179,32 @@ def test_an_order_without_an_id(client: TestClient, hook: str) -> None:
         body["context"]["selections"] = []
     found = ehr.cards(client, SERVICE, body)
     assert any("aspiration" in card["detail"].lower() for card in found)
+
+
+def test_a_biopsy_of_the_liver_is_offered_once(client: TestClient) -> None:
+    """Two guidelines that ask for more cores of one liver lesion offer one order, that of the liver."""
+    codes = {
+        "primary": {
+            "system": "http://snomed.info/sct",
+            "code": "722513008",
+            "display": "Leiomyosarcoma of retroperitoneum",
+        },
+        "liver": {"system": "http://snomed.info/sct", "code": "94381002", "display": "Liver metastasis"},
+    }
+    conditions = [
+        {"resourceType": "Condition", "id": name, "subject": SUBJECT, "clinicalStatus": ACTIVE, "onsetDateTime": day}
+        | {"code": {"coding": [codes[name]]}}
+        for name, day in (("primary", "2021-03-10"), ("liver", "2026-01-08"))
+    ]
+    document = {"entry": [{"resource": item} for item in ({"resourceType": "Patient", "id": PATIENT}, *conditions)]}
+    guided = {"system": "http://loinc.org", "code": "44158-4", "display": "US guidance for aspiration of liver"}
+    body = call(client, "order-sign", order(guided))
+    body["prefetch"] = ehr.prefetch(document, ehr.templates(client, SERVICE, "order-sign"))
+    orders = [
+        action["resource"]["code"]["coding"][0]["code"]
+        for card in ehr.cards(client, SERVICE, body)
+        for suggestion in card.get("suggestions", [])
+        for action in suggestion["actions"]
+        if action["resource"]["resourceType"] == "ServiceRequest"
+    ]
+    assert orders == ["87042-8"]

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace as changed
 
 from fhir_cds.cards.cards import LIMIT, chosen, recommendations_of
-from fhir_cds.cards.facts import Facts
+from fhir_cds.cards.facts import Facts, places
 from fhir_cds.cards.outgoing import Card, OverrideReason, Response
 from fhir_cds.cards.projection import Projection
 from fhir_cds.fhir import codec
@@ -114,6 +114,20 @@ def test_unknown_names_what_is_missing() -> None:
     assert "**Do 1**" not in text
     assert "**Met so far**" in text
     assert made[0].suggestions is None
+
+
+def test_what_decides_as_much_stands_in_the_order_of_the_questionnaire() -> None:
+    """Of facts that decide as much the one stands first that the content asks first; a number stands once."""
+    asked = {"zeta": "Zeta?", "beta": "Beta?"}
+    projection = Projection(Facts(asked, RECORD, places=places(asked)), seed="call-1")
+    rule = b.rule("1")
+    made = cards(
+        b.group(
+            b.strategy(), b.leaf(rule, b.unknown("alpha", "beta", "zeta")), b.leaf(rule, b.unknown("beta", "zeta"))
+        ),
+        projection=projection,
+    )
+    assert "| Zeta? | 1 |\n| Beta? | 1 |\n| alpha | 1 |" in detail(made[0])
 
 
 def test_unknown_beside_applicable() -> None:
@@ -269,7 +283,7 @@ def test_at_most_the_limit_and_nothing_lost() -> None:
     assert {card.uuid for card in made} == behind.keys()
     assert sum(len(numbers) for numbers in behind.values()) == 9
     assert len(made) == LIMIT
-    assert made[-1].summary == "4 further topics"
+    assert made[-1].summary.startswith("4 further topics: Question ")
     everything = "\n".join(detail(card) for card in made)
     assert all(f"Says {n}" in everything for n in range(9))
 
@@ -322,7 +336,7 @@ def further(*last: Applied, projection: Projection = PROJECTION) -> Card:
     before = [b.group(b.strategy(f"s{n}"), b.leaf(b.rule(f"p{n}", priority="urgent"), b.YES)) for n in range(LIMIT - 1)]
     made = cards(*before, *last, projection=projection)
     assert [card.summary for card in made[:-1]] == [f"Do p{n}" for n in range(LIMIT - 1)]
-    assert made[-1].summary == f"{len(last)} further topics"
+    assert made[-1].summary.startswith(f"{len(last)} further topics: Question ")
     return made[-1]
 
 
