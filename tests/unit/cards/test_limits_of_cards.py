@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import card_builders as b
 
-from fhir_cds.cards.cards import cards_from, chosen
+from fhir_cds.cards.cards import chosen
 from fhir_cds.cards.facts import Facts
 from fhir_cds.cards.outgoing import SUMMARY_LIMIT, Card
 from fhir_cds.cards.projection import Projection
@@ -21,7 +21,7 @@ ORDER = {"resourceType": "ServiceRequest", "status": "draft", "intent": "option"
 def cards(*applied: Applied, **options: Any) -> tuple[Card, ...]:
     """Return the cards of plans."""
     projection = Projection(Facts(), seed="call-1", **options)
-    return cards_from(chosen(applied, projection), projection)
+    return b.cards_from(chosen(applied, projection), projection)
 
 
 def test_what_is_urgent_comes_before_what_is_sure() -> None:
