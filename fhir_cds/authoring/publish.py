@@ -18,14 +18,13 @@ from typing import Any, Final
 from fhir_cds.authoring.remote import Answer, Remote
 from fhir_cds.errors import FhirServerError
 from fhir_cds.fhir import codec, reference
+from fhir_cds.fhir.bundle import storing_order
 
 Json = Mapping[str, Any]
 
 TAG_SYSTEM: Final = "urn:fhir-cds:check-server"
 """Tags of this system mark what a check wrote; they are no difference in content."""
 
-_FIRST: Final = ("StructureDefinition", "NamingSystem", "CodeSystem", "ValueSet", "Library")
-_LAST: Final = ("Questionnaire", "ActivityDefinition", "PlanDefinition")
 _SERVERS_OWN: Final = frozenset({"versionId", "lastUpdated", "source"})
 _MADE_BY_SERVERS: Final = frozenset({"snapshot", "mapping"})  # of a StructureDefinition, by package installers
 _AT_ONCE: Final = 20
@@ -60,7 +59,7 @@ class Step:
 
 def ordered(resources: Iterable[Json]) -> list[Json]:
     """Return resources in the order of publishing: by type, and each after those of its type that it names."""
-    listed = sorted(resources, key=lambda item: (_rank(item), str(item["resourceType"]), str(item["id"])))
+    listed = sorted(resources, key=storing_order)
     by_url = {item["url"]: item for item in listed if "url" in item}
     done: dict[str, Json] = {}
 
@@ -76,13 +75,6 @@ def ordered(resources: Iterable[Json]) -> list[Json]:
     for item in listed:
         visit(item, frozenset())
     return list(done.values())
-
-
-def _rank(resource: Json) -> int:
-    kind = resource["resourceType"]
-    if kind in _FIRST:
-        return _FIRST.index(kind) - len(_FIRST)
-    return _LAST.index(kind) + 1 if kind in _LAST else 0
 
 
 def named(resource: Json, urls: Mapping[str, Any]) -> set[str]:

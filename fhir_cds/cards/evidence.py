@@ -11,6 +11,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from fhir_cds.cards import markdown, words
+from fhir_cds.reasoning import plans
 from fhir_cds.reasoning.outcome import Json
 
 RECOMMENDATION: Final = "recommendation"
@@ -116,7 +117,7 @@ class Evidence:
 def evidence(plan: Json, action: Json) -> Evidence:
     """Return the evidence of a recommendation: what the action says goes before what its plan says."""
     said = {_name(extension): extension for element in (plan, action) for extension in _backwards(element)}
-    source, number = identity(plan)
+    source, number = plans.recommendation_id(plan) or (str(plan.get("id", "")), "")
     display = _value(said.get("recommendation-display"))
     return Evidence(
         source=source,
@@ -130,15 +131,6 @@ def evidence(plan: Json, action: Json) -> Evidence:
         relations=tuple(_relations(plan)),
         figures=tuple(_figures(plan.get("relatedArtifact", ()))),
     )
-
-
-def identity(plan: Json) -> tuple[str, str]:
-    """Return source and number of a recommendation plan from its identifier `source:number`, else its id and ""."""
-    for identifier in plan.get("identifier", ()):
-        source, colon, number = str(identifier.get("value", "")).partition(":")
-        if colon and str(identifier.get("system", "")).endswith("/recommendation"):
-            return source, number
-    return str(plan.get("id", "")), ""
 
 
 def _relations(plan: Json) -> Iterator[Relation]:

@@ -52,22 +52,12 @@ def read(
     to the preferred one; `bases` are server addresses known besides those in fullUrl.
     Raises InputError naming the entry: not a Bundle, another type of Bundle, an entry that is not a resource.
     """
-    if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
-        raise InputError(f"a FHIR Bundle is expected, this is {_kind(bundle)}", where=where)
-    kind = bundle.get("type")
-    if not isinstance(kind, str) or kind not in ACCEPTED_TYPES:
-        accepted = ", ".join(sorted(ACCEPTED_TYPES))
-        raise InputError(f"the Bundle's type is not one of {accepted}", where=f"{where}.type")
-    entries = bundle.get("entry", [])
-    if not isinstance(entries, list):
-        raise InputError("a list of entries is expected", where=f"{where}.entry")
-
     found: list[Resource] = []
     places: list[str] = []
     issues: list[Mapping[str, Any]] = []
     targets: dict[str, str] = {}
     seen_bases = set(bases)
-    for index, entry in enumerate(entries):
+    for index, entry in enumerate(_entries(bundle, where)):
         place = f"{where}.entry[{index}]"
         if not isinstance(entry, dict):
             raise InputError("an entry must be an object", where=place)
@@ -88,12 +78,21 @@ def read(
                 seen_bases.add(parsed.base)
     frozen_bases = frozenset(seen_bases)
     rewriter = Rewriter(targets, systems, frozen_bases)
-    return Held(
-        tuple(rewriter.apply_all(found, places)),
-        tuple(issues),
-        next_link(bundle),
-        frozen_bases,
-    )
+    return Held(tuple(rewriter.apply_all(found, places)), tuple(issues), next_link(bundle), frozen_bases)
+
+
+def _entries(bundle: Any, where: str) -> list[Any]:
+    """Return the entries of a Bundle of one of the types that are read; raises InputError for anything else."""
+    if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
+        raise InputError(f"a FHIR Bundle is expected, this is {_kind(bundle)}", where=where)
+    kind = bundle.get("type")
+    if not isinstance(kind, str) or kind not in ACCEPTED_TYPES:
+        accepted = ", ".join(sorted(ACCEPTED_TYPES))
+        raise InputError(f"the Bundle's type is not one of {accepted}", where=f"{where}.type")
+    entries = bundle.get("entry", [])
+    if not isinstance(entries, list):
+        raise InputError("a list of entries is expected", where=f"{where}.entry")
+    return entries
 
 
 def identified(resource: Any, where: str, full_url: object = None) -> Resource:
@@ -206,9 +205,8 @@ def searchset(resources: Iterable[Resource], base: str, total: int | None = None
     return {**bundle, "entry": entry} if entry else bundle
 
 
-# What a server must know before what names it; other types follow in between.
 _FIRST: Final = ("StructureDefinition", "NamingSystem", "CodeSystem", "ValueSet", "Library")
-_LAST: Final = ("ActivityDefinition", "Questionnaire", "PlanDefinition")
+_LAST: Final = ("Questionnaire", "ActivityDefinition", "PlanDefinition")
 
 
 def transaction(resources: Iterable[Resource]) -> Resource:
@@ -222,12 +220,13 @@ def transaction(resources: Iterable[Resource]) -> Resource:
                 "resource": item,
                 "request": {"method": "PUT", "url": reference.of(item)},
             }
-            for item in sorted(resources, key=_order)
+            for item in sorted(resources, key=storing_order)
         ],
     }
 
 
-def _order(resource: Resource) -> tuple[int, str, str]:
+def storing_order(resource: Mapping[str, Any]) -> tuple[int, str, str]:
+    """Return a key that sorts resources for storing: what a server must know before what names it; then type and id."""
     kind = resource["resourceType"]
     if kind in _FIRST:
         return _FIRST.index(kind) - len(_FIRST), kind, resource["id"]

@@ -94,7 +94,7 @@ def _planned(schedule: Schedule, visit: Visit) -> dict[str, Any]:
 def with_schedules(careplan: Json, schedules: Iterable[Schedule]) -> dict[str, Any]:
     """Return a CarePlan with the dated orders of the schedules added: contained requests, activities, notes."""
     listed = list(schedules)
-    pairs = [(visit_order[1], _activity(one, *visit_order)) for one in listed for visit_order in dated_orders(one)]
+    pairs = [(order, _activity(one, visit, order)) for one in listed for visit, order in dated_orders(one)]
     return _with_more(careplan, pairs, [text for schedule in listed for text in said(schedule)])
 
 
@@ -174,7 +174,7 @@ def _order(schedule: Schedule, visit: Visit, order: Json, number: int) -> dict[s
 def _activity(schedule: Schedule, visit: Visit, order: Json) -> dict[str, Any]:
     made: dict[str, Any] = {}
     if visit.status == rule.COMPLETED and visit.resources:
-        made["outcomeReference"] = [{"reference": reference} for reference in visit.resources]
+        made["outcomeReference"] = [{"reference": name} for name in visit.resources]
     made["progress"] = [{"time": schedule.applied.now, "text": visit.status}]
     made["reference"] = {"reference": f"#{order['id']}"}
     return made

@@ -8,7 +8,7 @@ a record.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from fhir_cds.fhir import ids
@@ -20,7 +20,6 @@ from fhir_cds.reasoning.outcome import Visit
 PRODUCT: Final = "-//fhir-cds//follow-up//EN"
 LINE_OCTETS: Final = 75
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", ";": "\\;", ",": "\\,", "\n": "\\n", "\r": ""})
-_UTC: Final = timezone(timedelta(0))
 
 
 def calendar(schedules: Iterable[Schedule]) -> str:
@@ -54,7 +53,7 @@ def fold(line: str) -> Iterator[str]:
 
 def _event(schedule: Schedule, visit: Visit) -> Iterator[str]:
     applied = schedule.applied
-    stamp = datetime.fromisoformat(applied.now).astimezone(_UTC)
+    stamp = datetime.fromisoformat(applied.now).astimezone(UTC)
     uid = ids.stable_uuid("visit", plans.canonical(applied.plan), applied.subject, str(visit.number))
     title = str(schedule.action.values.get("title") or applied.plan.get("title") or schedule.source)
     body = "\n".join((f"{visit.phase} ({visit.status})", *visit.activities, schedule.source))

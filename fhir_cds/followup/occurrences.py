@@ -74,8 +74,8 @@ def dated(applied: Applied, request: Json, occurrence: Occurrence, action_id: st
     base = kind.occurrence
     made = {key: value for key, value in request.items() if base is None or not key.startswith(base)}
     parts = (plans.canonical(applied.plan), applied.subject, action_id, str(occurrence.number))
-    made["id"] = ids.stable_uuid(*parts, occurrence.earliest.isoformat())
-    day = f"{occurrence.earliest.isoformat()}"
+    day = occurrence.earliest.isoformat()
+    made["id"] = ids.stable_uuid(*parts, day)
     period = {"start": day, "end": occurrence.latest.isoformat()}
     if base is not None and occurrence.earliest == occurrence.latest:
         made[f"{base}DateTime"] = day

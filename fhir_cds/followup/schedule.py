@@ -229,7 +229,5 @@ def _notes(anchor: DateRange, slots: Sequence[Slot]) -> Iterable[str]:
 
 
 def _source(plan: Json) -> str:
-    for identifier in plan.get("identifier", ()):
-        if str(identifier.get("system", "")).endswith("/recommendation"):
-            return str(identifier.get("value"))
-    return str(plan.get("id"))
+    found = plans.recommendation_id(plan)
+    return ":".join(found) if found else str(plan.get("id"))

@@ -27,8 +27,6 @@ from fhir_cds.reasoning.outcome import (
 from fhir_cds.reasoning.session import Session
 from fhir_cds.reasoning.special import COLLECT, CPG_ACTIVITY
 
-PERTAINS_TO_GOAL: Final = "http://hl7.org/fhir/StructureDefinition/resource-pertainsToGoal"
-
 
 @dataclass(frozen=True, slots=True)
 class _Defined:
@@ -141,11 +139,7 @@ def _with_goals(session: Session, plan: Json, action: Json, resource: dict[str, 
     if resource is None or not action.get("goalId"):
         return resource
     known = {goals.goal_key(goal, index) for index, goal in enumerate(plan.get("goal", ()))}
-    links = [
-        {"url": PERTAINS_TO_GOAL, "valueReference": {"reference": f"Goal/{goals.goal_id(session, plan, key)}"}}
-        for key in action["goalId"]
-        if key in known
-    ]
+    links = [goals.served(goals.goal_id(session, plan, key)) for key in action["goalId"] if key in known]
     return {**resource, "extension": [*resource.get("extension", ()), *links]} if links else resource
 
 

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fhir_cds.fhir import ids, issues
+from fhir_cds.fhir import ids, reference
 from fhir_cds.reasoning import plans, tree
+from fhir_cds.reasoning.goals import served
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Json, Verdict
 from fhir_cds.reasoning.sources import absent
 
 MESSAGES: Final = "http://hl7.org/fhir/StructureDefinition/cqf-messages"
-PERTAINS_TO_GOAL: Final = "http://hl7.org/fhir/StructureDefinition/resource-pertainsToGoal"
 _SHOWN: Final = frozenset({Verdict.APPLICABLE, Verdict.UNKNOWN})
 # What a RequestGroup.action takes over from a PlanDefinition.action as it is, in R4's order of elements.
 _COPIED: Final = (
@@ -50,11 +50,11 @@ class _Parts:
 
     def add(self, resource: Json) -> str:
         """Take a resource in; return the reference to it inside the container."""
-        reference = f"#{resource['id']}"
-        if f"{resource['resourceType']}/{resource['id']}" not in self.local:
+        name, local = reference.of(resource), f"#{resource['id']}"
+        if name not in self.local:
             self.contained.append(resource)
-            self.local[f"{resource['resourceType']}/{resource['id']}"] = reference
-        return reference
+            self.local[name] = local
+        return local
 
 
 def careplan(applied: Applied, *, merge_nested: bool = False) -> dict[str, Any]:
@@ -65,7 +65,6 @@ def careplan(applied: Applied, *, merge_nested: bool = False) -> dict[str, Any]:
     parts = _Parts()
     group = request_group(applied, parts, merge_nested=merge_nested)
     parts.contained.insert(0, group)
-    reference = f"#{group['id']}"
     goal_references = [{"reference": parts.add(goal)} for goal in applied.goals]
     made: dict[str, Any] = {"resourceType": "CarePlan", "id": identifier("CarePlan", applied)}
     if "language" in applied.context:
@@ -78,7 +77,7 @@ def careplan(applied: Applied, *, merge_nested: bool = False) -> dict[str, Any]:
     made |= _links(applied, "created")
     if goal_references:
         made["goal"] = goal_references
-    made["activity"] = [{"reference": {"reference": reference}}]
+    made["activity"] = [{"reference": {"reference": f"#{group['id']}"}}]
     made["contained"] = [localised(resource, parts.local) for resource in parts.contained]
     return made
 
@@ -86,11 +85,8 @@ def careplan(applied: Applied, *, merge_nested: bool = False) -> dict[str, Any]:
 def request_group(applied: Applied, parts: _Parts, *, merge_nested: bool) -> dict[str, Any]:
     """Return the RequestGroup of one plan; what it refers to is added to `parts`."""
     made: dict[str, Any] = {"resourceType": "RequestGroup", "id": identifier("RequestGroup", applied)}
-    extensions = [
-        {"url": PERTAINS_TO_GOAL, "valueReference": {"reference": f"Goal/{goal['id']}"}} for goal in applied.goals
-    ]
-    if extensions:
-        made["extension"] = extensions
+    if applied.goals:
+        made["extension"] = [served(goal["id"]) for goal in applied.goals]
     if applied.plan.get("url"):
         made["instantiatesCanonical"] = [plans.canonical(applied.plan)]
     made |= {"status": applied.context.get("status", "draft"), "intent": applied.context.get("intent", "proposal")}
@@ -129,17 +125,17 @@ def _action(action: AppliedAction, parts: _Parts, *, merge_nested: bool) -> dict
         ]
         made.pop("relatedAction", None)
         return _with_target(made, [])
-    reference = _target(action, parts, merge_nested=merge_nested)
+    target = _target(action, parts, merge_nested=merge_nested)
     children = list(_actions(action.children, parts, merge_nested=merge_nested))
     if action.nested is not None and merge_nested:
         inner = _actions(action.nested.actions, parts, merge_nested=True)
         children = [*(_prefixed(child, f"{action.id}.") for child in inner), *children]
         for goal in action.nested.goals:
             parts.add(goal)
-    if reference is not None and children:  # R4 rqg-1: an action has a resource or actions, not both
-        return {**made, "action": [{"id": f"{action.id}-definition", "resource": reference}, *children]}
-    if reference is not None:
-        return {**made, "resource": reference}
+    if target is not None and children:  # R4 rqg-1: an action has a resource or actions, not both
+        return {**made, "action": [{"id": f"{action.id}-definition", "resource": target}, *children]}
+    if target is not None:
+        return {**made, "resource": target}
     return _with_target(made, children)
 
 
@@ -208,8 +204,7 @@ def _messages(applied: Applied, parts: _Parts, *, merge_nested: bool) -> list[di
     found = [item for level in levels for item in messages(level)]
     if not found:
         return []
-    outcome = {**issues.outcome(found), "id": identifier("OperationOutcome", applied)}
-    outcome = {"resourceType": "OperationOutcome", "id": outcome["id"], "issue": outcome["issue"]}
+    outcome = {"resourceType": "OperationOutcome", "id": identifier("OperationOutcome", applied), "issue": found}
     return [{"url": MESSAGES, "valueReference": {"reference": parts.add(outcome)}}]
 
 

@@ -23,7 +23,6 @@ from fhir_cds.terminology import local
 
 CodeSets = Mapping[str, frozenset[tuple[str, str]]]
 _DIGITS: Final = re.compile(r"(\d+)")
-RECOMMENDATION: Final = "/recommendation"
 """How the system of an identifier `source:number` ends."""
 
 
@@ -163,19 +162,11 @@ def _layout(plan: Json, registry: Registry, nodes: Graph) -> Layout:
 def recommendations(registry: Registry) -> tuple[Recommendation, ...]:
     """Return every recommendation of the content (plan type eca-rule; latest versions), by source, then number."""
     found = [
-        _recommendation(plan)
+        Recommendation(*(plans.recommendation_id(plan) or ("", str(plan["id"]))), plan)
         for plan in registry.by_type("PlanDefinition")
         if plans.is_recommendation(plan) and registry.find(str(plan.get("url"))) is plan
     ]
     return tuple(sorted(found, key=lambda item: (item.source, natural(item.number), str(item.plan["url"]))))
-
-
-def _recommendation(plan: Json) -> Recommendation:
-    for identifier in plan.get("identifier", ()):
-        if str(identifier.get("system", "")).endswith(RECOMMENDATION):
-            source, _, number = str(identifier.get("value", "")).partition(":")
-            return Recommendation(source, number, plan)
-    return Recommendation("", str(plan["id"]), plan)
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:

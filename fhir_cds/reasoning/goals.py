@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from fhir_cds.fhir import ids
 from fhir_cds.reasoning import plans
 from fhir_cds.reasoning.outcome import Json
 from fhir_cds.reasoning.session import Session
+
+PERTAINS_TO: Final = "http://hl7.org/fhir/StructureDefinition/resource-pertainsToGoal"
 
 
 def goals(session: Session, plan: Json) -> tuple[dict[str, Any], ...]:
@@ -58,3 +60,8 @@ def _target(target: Json) -> dict[str, Any]:
 
 def _text(concept: Json) -> str | None:
     return concept.get("text") or next((coding.get("display") for coding in concept.get("coding", ())), None)
+
+
+def served(goal: str) -> dict[str, Any]:
+    """Return the extension by which a request or group says that it serves a goal, given its id."""
+    return {"url": PERTAINS_TO, "valueReference": {"reference": f"Goal/{goal}"}}

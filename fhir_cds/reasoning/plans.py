@@ -47,6 +47,15 @@ def action_id(action: Json, path: str) -> str:
     return given if isinstance(given, str) and given else "action" + "".join(f"-{n}" for n in _indices(path))
 
 
+def recommendation_id(plan: Json) -> tuple[str, str] | None:
+    """Return source and number of a recommendation, from the identifier `source:number` of its plan; None without."""
+    for identifier in plan.get("identifier", ()):
+        source, colon, number = str(identifier.get("value", "")).partition(":")
+        if colon and str(identifier.get("system", "")).endswith("/recommendation"):
+            return source, number
+    return None
+
+
 def related_id(related: Json) -> str:
     """Return the id of the action that a relatedAction names: R4 `actionId`, R5 `targetId` (GR-07)."""
     return str(related.get("actionId") or related.get("targetId") or "")
