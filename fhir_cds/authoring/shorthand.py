@@ -28,7 +28,7 @@ _SHAPES_OF: Final[Mapping[str, str]] = {
     "concept": """code clinicalStatus verificationStatus severity statusReason method outcome morphology location type
         relationship achievementStatus summary Observation.bodySite Procedure.category MedicationStatement.category""",
     "concepts": """category bodySite interpretation reasonCode locationQualifier conclusionCode complication
-        Encounter.type AllergyIntolerance.category""",
+        procedureCode Encounter.type AllergyIntolerance.category""",
     "coding": "Encounter.class",
     "codings": "ImagingStudy.modality",
     "reference": """subject patient encounter asserter recorder requester actor individual context author custodian
@@ -149,6 +149,8 @@ class _Writer:
             written = [self.elements(at, part) for part in parts]
             return {name: written[0] if at in _SINGLE_PARTS else written}
         shape = _SHAPES.get(at, _SHAPES.get(name))
+        if shape is None and any(self.is_coding(one) for one in (value if isinstance(value, list) else [value])):
+            self.fail(at, "this element has no shorthand for codes; write it as FHIR")
         if shape is None or _is_fhir(value):
             return {name: value}
         if shape == "choice":
@@ -225,6 +227,11 @@ class _Writer:
             return {key: part for key, part in made.items() if part}
         system = self.words.systems_of.get(at)
         return {"system": system, "code": value} if system else None
+
+    def is_coding(self, value: Any) -> bool:
+        """Say whether a value is `SYSTEM#code` of a prefix that the content names."""
+        found = _CODING.fullmatch(value) if isinstance(value, str) else None
+        return found is not None and found["system"] in self.words.systems
 
     def reference(self, value: Any, at: str) -> dict[str, Any]:
         """Return the Reference of `Type/id`."""

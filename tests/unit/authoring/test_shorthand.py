@@ -44,6 +44,11 @@ def one(text: str) -> dict:
         ),
         ("Condition: {code: lump}", "code", {"text": "lump"}),
         ("Condition: {bodySite: TOY#a}", "bodySite", [{"coding": [{"system": "http://toy", "code": "a"}]}]),
+        (
+            "ImagingStudy: {procedureCode: TOY#a}",
+            "procedureCode",
+            [{"coding": [{"system": "http://toy", "code": "a"}]}],
+        ),
         ("Observation: {bodySite: TOY#a}", "bodySite", {"coding": [{"system": "http://toy", "code": "a"}]}),
         (
             "Condition: {clinicalStatus: resolved}",
@@ -127,6 +132,8 @@ def test_without_patient_there_is_one_of_whom_nothing_is_known() -> None:
         ("Observation: {subject: somebody}", "a reference is written Type/id"),
         ("Observation: {code: [TOY#a, words]}", "a concept is one or more"),
         ("Observation: [1]", "elements are expected"),
+        ("Appointment: {serviceType: TOY#a}", "no shorthand for codes"),
+        ("Appointment: {serviceType: [TOY#a]}", "no shorthand for codes"),
     ],
 )
 def test_refusals(fact: str, message: str) -> None:
