@@ -28,20 +28,14 @@ class Occasion:
     occurrence: Occurrence
 
 
-def occasions(applied: Applied, start: date, until: date | None = None) -> tuple[Occasion, ...]:
-    """Return when the applicable actions without sub-actions are due, by day, in the plan's order within a day.
-
-    `until` ends what has no end of its own. Actions without any time are left out. Raises ContentError naming the
-    action for a Timing that cannot be dated (endless without `until`, a day outside its cycle).
-    """
-    found = [occasion for leaf in _leaves(applied.actions, None) for occasion in _occasions(leaf, start, until)]
-    return tuple(sorted(found, key=_day))
-
-
 def all_requests(
     applied: Applied, start: date, until: date | None = None
 ) -> tuple[tuple[dict[str, Any], ...], tuple[Json, ...]]:
-    """Return (dated requests of a plan and those nested in it, issues): what cannot be dated leaves the rest alone."""
+    """Return (dated requests of a plan and those nested in it, issues): what cannot be dated leaves the rest alone.
+
+    Requests come by day, in the plan's order within a day. `until` ends what has no end of its own; an endless Timing
+    without it, or a day outside its cycle, is an issue that names the action. Actions without any time are left out.
+    """
     made: list[dict[str, Any]] = []
     found: list[Json] = []
     for plan in tree.plans_in(applied):

@@ -17,7 +17,7 @@ from fhir_cds.reasoning import check, expressions, plans
 from fhir_cds.reasoning.expressions import Define, Meaning
 from fhir_cds.reasoning.graph import Graph, Node, graph
 from fhir_cds.reasoning.layout import Layout, layout, reach
-from fhir_cds.reasoning.logic import NoLogic, Program
+from fhir_cds.reasoning.logic import Evaluation, NoLogic, Program
 from fhir_cds.reasoning.outcome import Json
 from fhir_cds.terminology import local
 
@@ -66,8 +66,10 @@ class Engine:
         return cls.of(knowledge.registry, program, code_sets, strict=strict)
 
     @classmethod
-    def of(cls, registry: Registry, program: Any, code_sets: CodeSets | None = None, *, strict: bool = True) -> Engine:
-        """Return the engine of a registry and compiled logic (`logic.Program`); `code_sets` default to the registry's.
+    def of(
+        cls, registry: Registry, program: Program, code_sets: CodeSets | None = None, *, strict: bool = True
+    ) -> Engine:
+        """Return the engine of a registry and compiled logic; `code_sets` default to the registry's.
 
         `strict` cross-checks them and raises ContentError; else faults come out as issues when plans are applied.
         """
@@ -129,7 +131,7 @@ class Engine:
 
         return possible
 
-    def evaluate(self, resources: Sequence[Json], now: str, parameters: Mapping[Any, Any]) -> Any:
+    def evaluate(self, resources: Sequence[Json], now: str, parameters: Mapping[Any, Any]) -> Evaluation:
         """Return the evaluation of one patient; `parameters` that no library declares are left out."""
         declared = {
             key: value

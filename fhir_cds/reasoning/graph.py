@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from fhir_cds.reasoning.expressions import Define
+from fhir_cds.reasoning.logic import DefineInfo, LibraryInfo
 
 FACT: Final = "fact"
 _BOOLEAN: Final = "Boolean"
@@ -73,15 +74,15 @@ class Graph:
         return self._grounds[node.index]
 
 
-def graph(libraries: Sequence[Any]) -> Graph:
-    """Return the graph of all defines of the compiled libraries (`logic.LibraryInfo`)."""
+def graph(libraries: Sequence[LibraryInfo]) -> Graph:
+    """Return the graph of all defines of the compiled libraries."""
     infos = [info for library in libraries for info in library.defines.values()]
     places = {Define(info.library, info.name): place for place, info in enumerate(infos)}
     nodes = {define: _node(define, infos[place], places) for define, place in places.items()}
     return Graph(MappingProxyType(nodes), tuple(nodes.values()), tuple(_grounds(nodes, define) for define in nodes))
 
 
-def _node(define: Define, info: Any, places: Mapping[Define, int]) -> Node:
+def _node(define: Define, info: DefineInfo, places: Mapping[Define, int]) -> Node:
     fact = info.tags.get(FACT)
     boolean = fact is None and str(info.result_type or "").rsplit("}", 1)[-1].endswith(_BOOLEAN)
     references = tuple(dict.fromkeys(Define(*pair) for pair in info.references))

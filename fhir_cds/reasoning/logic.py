@@ -44,7 +44,7 @@ class LibraryInfo(Protocol):
         """CQL name."""
 
     @property
-    def defines(self) -> Mapping[str, Any]:
+    def defines(self) -> Mapping[str, DefineInfo]:
         """Its defines by name."""
 
     @property
@@ -69,20 +69,20 @@ class Program(Protocol):
     """Compiled libraries, immutable and safe for threads."""
 
     @property
-    def libraries(self) -> Sequence[Any]:
-        """The libraries in it (`LibraryInfo`)."""
+    def libraries(self) -> Sequence[LibraryInfo]:
+        """The libraries in it."""
 
     def retrieves(self, library: str, define: str, /) -> Sequence[Any]:
         """Return what a define reads, directly or through others (`fhir_cds.cql.Retrieve`)."""
 
-    def evaluate(self, resources: Sequence[Any], now: Any, parameters: Mapping[Any, Any] = ...) -> Any:
-        """Return the evaluation (`Evaluation`) of one patient's resources."""
+    def evaluate(self, resources: Sequence[Any], now: Any, parameters: Mapping[Any, Any] = ...) -> Evaluation:
+        """Return the evaluation of one patient's resources."""
 
 
 class NoLogic:
     """The program of content without CQL: plans with FHIRPath, or without conditions, need no library."""
 
-    libraries: Sequence[Any] = ()
+    libraries: Sequence[LibraryInfo] = ()
 
     def evaluate(self, _resources: Sequence[Any], _now: Any, _parameters: Mapping[Any, Any] | None = None) -> NoLogic:
         """Return an evaluation in which there is nothing to ask."""
@@ -95,6 +95,10 @@ class NoLogic:
     def value(self, library: str, define: str, /) -> Any:
         """Raise EvaluationError: there is no define."""
         raise EvaluationError("the content has no CQL library", library=library, define=define)
+
+    def at(self, _slot: int, /) -> Any:
+        """Raise EvaluationError: there is no define."""
+        raise EvaluationError("the content has no CQL library", library="?")
 
     def resources(self, _library: str, _define: str, /) -> tuple[str, ...]:
         """Return no resource."""

@@ -15,6 +15,7 @@ from fhir_cds.reasoning import fhirpath
 from fhir_cds.reasoning.engine import Engine
 from fhir_cds.reasoning.explain import Explainer
 from fhir_cds.reasoning.expressions import Define, Meaning, Path
+from fhir_cds.reasoning.logic import Evaluation
 from fhir_cds.reasoning.outcome import Json
 
 VARIABLE: Final = "http://hl7.org/fhir/StructureDefinition/variable"
@@ -71,7 +72,7 @@ class Session(Struct):
     by_reference: Mapping[str, Json]
     now: str
     context: Context
-    evaluation: Any  # logic.Evaluation
+    evaluation: Evaluation
     explainer: Explainer
     given: Json
     issues: list[Json] = []  # a new list for each session, as the members below

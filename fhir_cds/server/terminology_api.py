@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,8 +14,6 @@ from fhir_cds.server.errors import FHIR_JSON, json_response
 from fhir_cds.server.parameters import Given, given
 from fhir_cds.server.state import loaded
 from fhir_cds.terminology import local
-
-Resource = dict[str, Any]
 
 
 async def expand(request: Request) -> Response:
