@@ -135,7 +135,7 @@ ROWS = [
     Row(
         "metastasis_size",
         [("metastasis_count.liver", 1), ("metastasis_size.value", Decimal("2.5"))],
-        EXTENT + "Smallest Liver Lesion",
+        EXTENT + "Smallest Liver Lesion In Centimetres",
         None,
         Decimal("2.5"),
     ),
