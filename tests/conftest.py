@@ -11,8 +11,9 @@ settings.load_profile("tests")
 MOST = 8
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share the HAPI server in one process, for `--dist loadgroup`."""
+    """Keep the tests that share the HAPI server in one process, for `--dist loadgroup`, which reads these marks."""
     for item in items:
         if item.get_closest_marker("hapi") and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group("hapi"))
