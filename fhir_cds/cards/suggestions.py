@@ -14,8 +14,7 @@ from typing import Any, Final
 from fhir_cds.cards import facts, words
 from fhir_cds.cards.choices import Choice
 from fhir_cds.cards.outgoing import Suggestion
-from fhir_cds.fhir import ids
-from fhir_cds.reasoning.assemble import localised
+from fhir_cds.fhir import ids, reference
 from fhir_cds.reasoning.outcome import Json
 
 _ORDER: Final = ("ServiceRequest", "MedicationRequest", "Task", "Appointment", "Goal", "RequestGroup", "CarePlan")
@@ -66,7 +65,7 @@ def _lift(resource: Json, seed: str) -> list[dict[str, Any]]:
         fresh = {**inner, "id": ids.stable_uuid(seed, given, str(inner.get("id", "")))}
         names[f"#{inner.get('id')}"] = f"{inner['resourceType']}/{fresh['id']}"
         lifted.append(fresh)
-    return [localised(item, names) for item in (*lifted, identified)]
+    return [reference.renamed(item, names) for item in (*lifted, identified)]
 
 
 def _id(resource: Json, seed: str) -> str:

@@ -64,7 +64,7 @@ def survey(
     folders: Annotated[list[Path], typer.Argument(help="Folders of records, one patient per *.json or *.ndjson.")],
     now: options.Now = None,
     jobs: Annotated[int | None, typer.Option("--jobs", min=1, help="Processes [one per CPU].")] = None,
-    format: Annotated[Format, typer.Option("--format", help="Output.")] = Format.TEXT,  # noqa: A002  # the option's name
+    form: Annotated[Format, typer.Option("--format", help="Output.")] = Format.TEXT,
     content: options.Content = None,
 ) -> None:
     """Ask all recommendations of many records: how many apply, are open or failed, for whom, and how many cards.
@@ -75,7 +75,7 @@ def survey(
     files = list(_files(folders))
     found = list(_all(work, files, jobs or os.cpu_count() or 1))
     summary = summarised(found)
-    if format is Format.JSON:
+    if form is Format.JSON:
         options.emit(summary)
     else:
         _print(summary)

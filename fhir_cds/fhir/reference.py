@@ -75,3 +75,17 @@ def with_type(text: str, resource_type: str) -> str:
 def of(resource: Mapping[str, Any]) -> str:
     """Return the `Type/id` of a resource that has both."""
     return f"{resource['resourceType']}/{resource['id']}"
+
+
+def renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Return a JSON value in which every reference that `names` knows goes by its other name.
+
+    >>> renamed({"subject": {"reference": "#p"}}, {"#p": "Patient/1"})
+    {'subject': {'reference': 'Patient/1'}}
+    """
+    if isinstance(value, Mapping):
+        return {
+            key: names.get(item, item) if key == "reference" and isinstance(item, str) else renamed(item, names)
+            for key, item in value.items()
+        }
+    return [renamed(item, names) for item in value] if isinstance(value, list) else value

@@ -109,7 +109,7 @@ def _with_more(careplan: Json, pairs: Iterable[tuple[Json, Json]], said: Iterabl
     activities: list[Any] = list(careplan.get("activity", ()))
     names = {reference.of(item): f"#{item['id']}" for item in contained}
     for request, activity in pairs:
-        contained.append(assemble.localised(request, names))
+        contained.append(reference.renamed(request, names))
         activities.append(activity)
     notes = [*careplan.get("note", ()), *({"text": text} for text in said)]
     added = {"contained": contained, "activity": activities, "note": notes}
@@ -207,7 +207,7 @@ def bundle(schedule: Schedule) -> dict[str, Any]:
         "id": ids.stable_uuid("Bundle", plan["id"]),
         "type": "collection",
         "entry": [
-            {"fullUrl": f"urn:uuid:{resource['id']}", "resource": assemble.localised(resource, names)}
+            {"fullUrl": f"urn:uuid:{resource['id']}", "resource": reference.renamed(resource, names)}
             for resource in (plan, *orders)
         ],
     }

@@ -78,7 +78,7 @@ def careplan(applied: Applied, *, merge_nested: bool = False) -> dict[str, Any]:
     if goal_references:
         made["goal"] = goal_references
     made["activity"] = [{"reference": {"reference": f"#{group['id']}"}}]
-    made["contained"] = [localised(resource, parts.local) for resource in parts.contained]
+    made["contained"] = [reference.renamed(resource, parts.local) for resource in parts.contained]
     return made
 
 
@@ -247,15 +247,3 @@ def said_of_plan(applied: Applied) -> dict[str, Any]:
 def identifier(kind: str, applied: Applied) -> str:
     """Return the id of a result resource: it follows from plan, subject and day."""
     return ids.stable_uuid(kind, plans.canonical(applied.plan), applied.subject, applied.now[:10])
-
-
-def localised(value: Any, local: Mapping[str, str]) -> Any:
-    """Return a JSON value with every reference that `local` knows replaced."""
-    if isinstance(value, Mapping):
-        return {
-            key: local.get(item, item) if key == "reference" and isinstance(item, str) else localised(item, local)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [localised(item, local) for item in value]
-    return value

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fhir_cds.fhir import ids
+from fhir_cds.fhir import ids, reference
 from fhir_cds.reasoning import assemble, plans
 from fhir_cds.reasoning.kinds import KINDS
 from fhir_cds.reasoning.outcome import Applied, Json
@@ -26,13 +26,13 @@ def bundle(applied: Applied, *, merge_nested: bool = False) -> dict[str, Any]:
     if "extension" in careplan:
         first = {**first, "extension": [*first.get("extension", ()), *careplan["extension"]]}
     ordered = [first, *(resource for resource in contained if resource["id"] != root)]
-    names = {f"#{resource['id']}": f"{resource['resourceType']}/{resource['id']}" for resource in ordered}
+    names = {f"#{resource['id']}": reference.of(resource) for resource in ordered}
     return {
         "resourceType": "Bundle",
         "id": ids.stable_uuid("Bundle", plans.canonical(applied.plan), applied.subject, applied.now[:10]),
         "type": "collection",
         "entry": [
-            {"fullUrl": f"{URN}{resource['id']}", "resource": assemble.localised(_option(resource), names)}
+            {"fullUrl": f"{URN}{resource['id']}", "resource": reference.renamed(_option(resource), names)}
             for resource in ordered
         ],
     }

@@ -78,7 +78,7 @@ class Store:
         renamed = (
             {**item, "id": names.get(reference.of(item), reference.of(item)).partition("/")[2]} for item in resources
         )
-        return tuple(_relinked(item, names) for item in renamed)
+        return tuple(reference.renamed(item, names) for item in renamed)
 
     @classmethod
     def load(cls, folder: Path) -> Store:
@@ -119,9 +119,8 @@ def application(store: Store) -> Starlette:
         if request.method == "POST":
             pairs += await read_form(request, FORM_LIMIT)
         kind = request.path_params["kind"]
-        base = str(
-            request.url.replace(path=request.scope.get("root_path", ""), query="")
-        )  # with the path it is mounted at
+        mounted = request.scope.get("root_path", "")
+        base = str(request.url.replace(path=mounted, query=""))
         return json_response(_page(store.search(kind, pairs), kind, pairs, base), media_type=FHIR_JSON)
 
     routes = [
@@ -168,16 +167,6 @@ def _meets(resource: Resource, name: str, value: str) -> bool:
         tokens = _tokens(resource, _TOKENS[name])
         return any(_token(choice, tokens) for choice in choices)
     raise InputError("the sandbox does not offer this search parameter", where=name)
-
-
-def _relinked(value: Any, names: Mapping[str, str]) -> Any:
-    """Return a JSON value whose references go by their new names."""
-    if isinstance(value, dict):
-        return {
-            key: names.get(item, item) if key == "reference" and isinstance(item, str) else _relinked(item, names)
-            for key, item in value.items()
-        }
-    return [_relinked(item, names) for item in value] if isinstance(value, list) else value
 
 
 def _subject(resource: Resource) -> str | None:
