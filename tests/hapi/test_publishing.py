@@ -76,7 +76,6 @@ def empty() -> Iterator[Server]:
         yield Server(base)
 
 
-@pytest.mark.xdist_group("hapi, another server")
 def test_package_installs(empty: Server, packed: Path, content: Loaded) -> None:
     """HAPI's package installer takes the FHIR package: every resource of it, none refused."""
     (file,) = packed.glob("*.tgz")
