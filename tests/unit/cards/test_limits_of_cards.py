@@ -15,8 +15,6 @@ from fhir_cds.cards.outgoing import SUMMARY_LIMIT, Card
 from fhir_cds.cards.projection import Projection
 from fhir_cds.reasoning.outcome import Applied
 
-ORDER = {"resourceType": "ServiceRequest", "status": "draft", "intent": "option"}
-
 
 def cards(*applied: Applied, **options: Any) -> tuple[Card, ...]:
     """Return the cards of plans."""
@@ -58,3 +56,22 @@ def test_c10_one_care_plan_is_recommended(behaviour: str) -> None:
     (card,) = cards(b.group(strategy, *(b.leaf(rule, b.YES) for rule in rules)), careplans=plans)
     assert card.suggestions is not None
     assert [one.is_recommended for one in card.suggestions] == [True, False]
+
+
+def test_c10_one_is_recommended_where_decisions_share_a_card() -> None:
+    """Decisions that share the last card recommend a care plan each: where only one may be accepted, the first is."""
+    rules = [b.rule(str(number)) for number in range(9)]
+    plans = tuple(
+        {"resourceType": "CarePlan", "id": rule["id"], "instantiatesCanonical": [rule["url"]]} for rule in rules[6:]
+    )
+    two = b.strategy("two")
+    two["action"][0]["selectionBehavior"] = "at-most-one"
+    *_, last = cards(
+        *(b.group(b.strategy(f"s{number}"), b.leaf(rules[number], b.YES)) for number in range(6)),
+        b.group(two, b.leaf(rules[6], b.YES), b.leaf(rules[7], b.YES)),
+        b.group(b.strategy("zero"), b.leaf(rules[8], b.YES)),
+        careplans=plans,
+    )
+    assert last.suggestions is not None
+    assert last.selection_behavior == "at-most-one"
+    assert [one.is_recommended for one in last.suggestions] == [True, False, False]
