@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +26,8 @@ from fhir_cds.authoring.translate import OPTIONS, TRANSLATOR, missing
 from fhir_cds.cql import DateTime, Program
 from fhir_cds.errors import FhirCdsError
 
+from . import cql_literal as literal
+
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parents[1]
 SUITE: Final = ROOT.parent / "shared" / "cql-tests"
@@ -34,20 +35,6 @@ NODE_MODULES: Final = Path(os.environ.get("FHIR_CDS_NODE_MODULES", ROOT / "node_
 NAMESPACE: Final = "{http://hl7.org/fhirpath/tests}"
 NOW: Final = DateTime.of((2026, 1, 31, 12, 30, 15, 250), 0)
 CALLS: Final = {"Now()": NOW}
-
-
-def _sibling(name: str) -> Any:
-    """Import a module of this folder, which is no package."""
-    spec = spec_from_file_location(f"spec_{name}", HERE / f"{name}.py")
-    if spec is None or spec.loader is None:
-        raise ImportError(name)
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-literal: Final = _sibling("cql_literal")
 
 
 @dataclass(frozen=True, slots=True)

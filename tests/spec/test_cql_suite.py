@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-
-def _suite() -> Any:
-    spec = spec_from_file_location("spec_cql_suite", Path(__file__).parent / "cql_suite.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+from . import cql_suite as suite
 
 
 @pytest.mark.node
 def test_official_cql_tests() -> None:
     """Every official test passes but those listed, and each listed one fails."""
-    suite = _suite()
     if not suite.SUITE.is_dir():
         print("The official CQL tests are not beside this repository: nothing run.")  # noqa: T201
         return
