@@ -1,7 +1,5 @@
 """What is known of the content is used for what the content says, and for nothing else."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +15,7 @@ from fhir_cds.reasoning.engine import Engine
 from fhir_cds.reasoning.logic import NoLogic
 from fhir_cds.reasoning.outcome import Applied
 
-sys.path.insert(0, str(Path(__file__).parent))
-import card_builders as b
+from . import card_builders as b
 
 RULE = b.rule("1", title="First, as authored")
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -19,8 +18,7 @@ from fhir_cds.cards.projection import Projection
 from fhir_cds.fhir import codec
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Outcome, Stated, Verdict, Visit
 
-sys.path.insert(0, str(Path(__file__).parent))
-import card_builders as b
+from . import card_builders as b
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "hooks" / "schema" / "response.json").read_text())
 RECORD = {

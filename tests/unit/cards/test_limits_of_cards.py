@@ -1,19 +1,16 @@
 """Cards that clinicians can stand: what comes first, how much a summary says, how much is recommended."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-import card_builders as b
 
 from fhir_cds.cards.cards import chosen
 from fhir_cds.cards.facts import Facts
 from fhir_cds.cards.outgoing import SUMMARY_LIMIT, Card
 from fhir_cds.cards.projection import Projection
 from fhir_cds.reasoning.outcome import Applied
+
+from . import card_builders as b
 
 
 def cards(*applied: Applied, **options: Any) -> tuple[Card, ...]:

@@ -1,7 +1,5 @@
 """Decisions of several guidelines on one question share a card; where what applies differs, the card says so."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +9,7 @@ from fhir_cds.cards.outgoing import Card
 from fhir_cds.cards.projection import Projection
 from fhir_cds.reasoning.outcome import Applied, Outcome, Stated, Verdict
 
-sys.path.insert(0, str(Path(__file__).parent))
-import card_builders as b
+from . import card_builders as b
 
 TOPICS = f"{b.BASE}/CodeSystem/decision-topic"
 

@@ -1,9 +1,7 @@
 """Each order is offered once a call, on the most pressing card; the other cards say where, and nothing is lost."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +15,7 @@ from fhir_cds.cards.outgoing import Card, OverrideReason
 from fhir_cds.cards.projection import Projection
 from fhir_cds.reasoning.outcome import Applied, AppliedAction, Outcome, Verdict
 
-sys.path.insert(0, str(Path(__file__).parent))
-import card_builders as b
+from . import card_builders as b
 
 FORM = "https://e.org/Questionnaire/f|1"
 PROJECTION = Projection(

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,11 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, RSAKey
 
-sys.path.insert(0, str(Path(__file__).parent))
-from token_builders import EC, ENDPOINT, ISS, NOW, OTHER, PUBLIC, RSA, jwks, request, token
-
 from fhir_cds.server.keys import parse
 from fhir_cds.server.settings import Issuer, Settings
 from fhir_cds.server.trust import Trust, UnauthorizedError
+
+from .token_builders import EC, ENDPOINT, ISS, NOW, OTHER, PUBLIC, RSA, jwks, request, token
 
 SAME_ID = RSAKey.generate_key(2048, {"kid": "ec"})
 

@@ -1,7 +1,6 @@
 """Callers: the CDS Hooks JWT in every way it can be wrong, and development mode."""
 
 import json
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,12 @@ import pytest
 from joserfc.jwk import OctKey
 from starlette.requests import Request
 
-sys.path.insert(0, str(Path(__file__).parent))
-from token_builders import EC, ENDPOINT, ISS, NOW, OTHER, PUBLIC, RSA, jwks, request, token
-
 from fhir_cds.errors import FhirServerError
 from fhir_cds.server.keys import COOL_DOWN_SECONDS, LIFE_SECONDS, Keys, parse
 from fhir_cds.server.settings import Issuer, Settings
 from fhir_cds.server.trust import Caller, Replay, Trust, UnauthorizedError
+
+from .token_builders import EC, ENDPOINT, ISS, NOW, OTHER, PUBLIC, RSA, jwks, request, token
 
 
 @pytest.fixture
