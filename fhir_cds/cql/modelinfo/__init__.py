@@ -38,7 +38,6 @@ class ModelType:
     base: str
     primitive: str | None
     code_path: str | None
-    patient_paths: tuple[str, ...]
     elements: dict[str, Type]
 
 
@@ -62,12 +61,11 @@ def model_type(name: str) -> ModelType | None:
     space = name.partition(".")[0]
     head, _, body = line.partition("|")
     left, _, base = head.partition("<")
-    base, _, paths = base.partition("@")
-    code_path, _, patient = paths.partition("#")
+    base, _, code_path = base.partition("@")
     primitive = left.partition("=")[2] or None
     elements = dict(_element(entry, space) for entry in body.split(",") if entry)
     full_base = base if base.startswith("System.") else f"{space}.{base}"
-    return ModelType(name, full_base, primitive, code_path or None, tuple(p for p in patient.split("+") if p), elements)
+    return ModelType(name, full_base, primitive, code_path or None, elements)
 
 
 def _element(entry: str, space: str) -> tuple[str, Type]:

@@ -4,7 +4,7 @@
 
 The table is text, one line per type, so that a change of the model reads as a diff:
 
-    Name<Base@primaryCodePath#patientPath|element:Type,element:Type*,choice:Type/Type
+    Name<Base@primaryCodePath|element:Type,element:Type*,choice:Type/Type
     Name=SystemType                       (a primitive: its JSON value is that CQL system type)
 
 `*` marks a list, `/` the options of a choice; types are of the model itself unless written `System.X`.
@@ -17,9 +17,10 @@ import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-_NS = "{urn:hl7-org:elm-modelinfo:r1}"
-_XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
+_NS: Final = "{urn:hl7-org:elm-modelinfo:r1}"
+_XSI_TYPE: Final = "{http://www.w3.org/2001/XMLSchema-instance}type"
 
 
 def table_path(model: str, version: str) -> Path:
@@ -50,10 +51,7 @@ def _line(info: ET.Element, infos: dict[str, ET.Element], model: str) -> str:
     primitive = _primitive(info, infos, model)
     if primitive:
         return f"{name}={primitive}<{base}"
-    patient = [
-        r.get("relatedKeyElement", "") for r in info.iter(f"{_NS}contextRelationship") if r.get("context") == "Patient"
-    ]
-    head = f"{name}<{base}@{info.get('primaryCodePath') or ''}#{'+'.join(patient)}"
+    head = f"{name}<{base}@{info.get('primaryCodePath') or ''}"
     return head + "|" + ",".join(f"{e.get('name')}:{_element(e, model)}" for e in info.findall(f"{_NS}element"))
 
 

@@ -205,10 +205,10 @@ def test_external_functions() -> None:
 
 
 def test_model_types() -> None:
-    """Elements (inherited ones too), choices, primitives, code and patient paths of FHIR 4.0.1."""
+    """Elements (inherited ones too), choices, primitives and code paths of FHIR 4.0.1."""
     observation = model_type("FHIR.Observation")
     assert observation is not None
-    assert (observation.code_path, observation.patient_paths) == ("code", ("subject", "performer"))
+    assert observation.code_path == "code"
     assert element_type("FHIR.Observation", "id") == Named("FHIR.id")
     assert element_type("FHIR.Observation", "category") == ListOf(Named("FHIR.CodeableConcept"))
     assert isinstance(element_type("FHIR.Observation", "value"), ChoiceOf)
@@ -239,7 +239,6 @@ MODEL = """<modelInfo xmlns="urn:hl7-org:elm-modelinfo:r1" xmlns:xsi="http://www
   <element name="lists"><elementTypeSpecifier xsi:type="ListTypeSpecifier">
    <elementTypeSpecifier xsi:type="NamedTypeSpecifier" name="text"/></elementTypeSpecifier></element>
   <element name="open"/>
-  <contextRelationship context="Patient" relatedKeyElement="many"/>
  </typeInfo>
  <typeInfo xsi:type="ClassInfo" name="text" baseType="System.Any">
   <element name="value" elementType="System.String"/></typeInfo>
@@ -252,7 +251,7 @@ def test_model_table_is_generated() -> None:
     path, text = generate(MODEL)
     assert path.name == "toy-1.txt"
     assert text.splitlines()[1:] == [
-        "Thing<System.Any@code#many|code:text,many:text*,either:text/System.Integer,lists:text*,open:System.Any",
+        "Thing<System.Any@code|code:text,many:text*,either:text/System.Integer,lists:text*,open:System.Any",
         "text=String<System.Any",
         "word=String<text",
     ]
