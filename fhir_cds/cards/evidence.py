@@ -28,9 +28,7 @@ class Vote:
 
     voters: int
     yes: int
-    no: int
     percent: Decimal
-    category: str | None = None
 
     def __str__(self) -> str:
         """Return the vote as `92 %, 33 of 36`."""
@@ -183,8 +181,7 @@ def _vote(extension: Json | None) -> Vote | None:
         return None
     voters, yes = int(parts["voters"]), int(parts["yes"])
     percent = Decimal(parts["percent"]) if parts.get("percent") else Decimal(100 * yes) / max(voters, 1)
-    no = int(parts["no"]) if parts.get("no") else voters - yes
-    return Vote(voters, yes, no, percent, parts.get("category"))
+    return Vote(voters, yes, percent)
 
 
 def _figures(artifacts: Iterable[Json]) -> Iterable[str]:
