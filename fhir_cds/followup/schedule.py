@@ -149,6 +149,12 @@ def _made(session: Session, applied: Applied, action: AppliedAction, horizon: St
     except (ContentError, EvaluationError) as error:
         issue = plans.content_issue("error", error.code, str(error), applied.plan, action.path)
         return replace(empty, issues=(issue,))
+    except OverflowError:  # 9999-12-31 stands for an unknown day in some records
+        text = (
+            "no visit can be dated: the day to count from, or that of evaluation, is at an end of the years 1 to 9999"
+        )
+        issue = plans.content_issue("error", "processing", text, applied.plan, action.path)
+        return replace(empty, issues=(issue,))
 
 
 def _dated(session: Session, empty: Schedule) -> Schedule:

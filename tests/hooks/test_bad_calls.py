@@ -8,6 +8,8 @@ import faulty
 import pytest
 from starlette.testclient import TestClient
 
+from fhir_cds.fhir import codec
+
 SERVICE = "sarcoma-liver-metastases"
 PATIENT = "metachronous-leiomyosarcoma"
 
@@ -251,3 +253,14 @@ def test_a_fault_does_not_reach_the_server_beneath(
     assert "RuntimeError" in str([vars(record) for record in caplog.records])
     assert "Planted" not in caplog.text
     assert "Planted" not in ehr.logged(caplog.records)
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "9999-06", "9999"])
+def test_a_date_at_the_end_of_time(client: TestClient, day: str) -> None:
+    """A day that stands for "unknown" in some records leaves no visit to be dated: that is said, and nothing fails."""
+    service = "sarcoma-follow-up"
+    call = codec.encode(ehr.request(client, "after-resection-one-overdue", service))
+    found = ehr.cards(client, service, call.replace(b"2025-05-06", day.encode()))
+    assert found
+    assert any("years 1 to 9999" in card["detail"] for card in found)
+    assert not any("| Visit |" in card["detail"] for card in found)
