@@ -8,6 +8,7 @@ An empty value is left out with a warning; one that fails is left out with an er
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 from fhir_cds.errors import ContentError, EvaluationError
@@ -81,7 +82,7 @@ def _value(session: Session, definition: Json, expression: Json, target: Target)
 def _text(value: Any) -> Any:
     made = convert.element(value)
     items = made.value if isinstance(made.value, list) else [made.value]
-    if not all(isinstance(item, str | int) or hasattr(item, "as_tuple") for item in items):
+    if not all(isinstance(item, str | int | Decimal) for item in items):
         raise ContentError("a value of several parts cannot be written as a string")
     texts = [str(item).lower() if isinstance(item, bool) else str(item) for item in items]
     return texts if isinstance(made.value, list) else texts[0]

@@ -13,6 +13,7 @@ from typing import Any, Final
 from fhir_cds import cql
 from fhir_cds.data.forms import UNIT, Form
 from fhir_cds.errors import EvaluationError
+from fhir_cds.reasoning.convert import UCUM
 from fhir_cds.reasoning.expressions import Define
 from fhir_cds.reasoning.needs import Need
 from fhir_cds.reasoning.outcome import Json
@@ -23,7 +24,6 @@ MISSING: Final = "missing"
 MISSING_TEXT: Final = "Missing facts, those that decide most recommendations first"
 
 _USABLE: Final = frozenset({"final", "amended", "corrected", "preliminary"})
-_UCUM: Final = "http://unitsofmeasure.org"
 _PLAIN: Final[Mapping[str, tuple[str, type | tuple[type, ...]]]] = {
     "boolean": ("valueBoolean", bool),
     "integer": ("valueInteger", int),
@@ -145,7 +145,7 @@ def _quantity(node: Json, value: Any) -> dict[str, Any] | None:
     if unit is None:
         return {"valueDecimal": number} if node["type"] == "decimal" else {"valueQuantity": {"value": number}}
     name = unit.get("display") or unit["code"]
-    return {"valueQuantity": {"value": number, "unit": name, "system": unit.get("system", _UCUM), "code": unit["code"]}}
+    return {"valueQuantity": {"value": number, "unit": name, "system": unit.get("system", UCUM), "code": unit["code"]}}
 
 
 def _filled(node: Json, values: _Values) -> dict[str, Any]:

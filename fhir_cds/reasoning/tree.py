@@ -41,16 +41,14 @@ def applicable(actions: Iterable[AppliedAction]) -> list[AppliedAction]:
 
 
 def rebuild(
-    actions: Iterable[AppliedAction], change: Callable[[AppliedAction], AppliedAction | None]
+    actions: Iterable[AppliedAction], change: Callable[[AppliedAction], AppliedAction]
 ) -> tuple[AppliedAction, ...]:
-    """Return the actions with `change` applied to each, children first; None drops an action with all below it."""
+    """Return the actions with `change` applied to each, children first."""
     result = []
     for action in actions:
         children = rebuild(action.children, change)
         kept = len(children) == len(action.children) and all(map(is_, children, action.children))
-        made = change(action if kept else replace(action, children=children))
-        if made is not None:
-            result.append(made)
+        result.append(change(action if kept else replace(action, children=children)))
     return tuple(result)
 
 
