@@ -83,7 +83,7 @@ def renamed(value: Any, names: Mapping[str, str]) -> Any:
     >>> renamed({"subject": {"reference": "#p"}}, {"#p": "Patient/1"})
     {'subject': {'reference': 'Patient/1'}}
     """
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {
             key: names.get(item, item) if key == "reference" and isinstance(item, str) else renamed(item, names)
             for key, item in value.items()
