@@ -6,7 +6,7 @@ A choice becomes a suggestion once it is known which of its orders another card 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -43,6 +43,13 @@ class Choice(Struct, frozen=True):
     def named(self, created: Sequence[Json]) -> str:
         """Return what some of the resources are, in words."""
         return self.label or "; ".join(dict.fromkeys(filter(None, map(coded_text, created)))) or self.title
+
+
+class _Order(NamedTuple):
+    """A request, and whether its plan has chosen it beforehand."""
+
+    resource: Json
+    prechecked: bool
 
 
 class Offer(Struct, frozen=True):
@@ -95,9 +102,9 @@ def _of(decision: Decision, projection: Projection) -> Iterator[Choice]:
                 )
                 covered |= {str(said.url) for said in owners}
         for item in part.applicable:
-            created = tuple(_resources(item.action)) if item.said.url not in covered else ()
-            if created:
-                yield from _orders(item, created, seed, trial=projection.trial)
+            orders = tuple(_ordered(item.action)) if item.said.url not in covered else ()
+            if orders:
+                yield from _orders(item, orders, seed, trial=projection.trial)
 
 
 def _asks(decisions: Sequence[Decision], projection: Projection) -> Iterator[Choice]:
@@ -131,29 +138,36 @@ def _notes(owner: Recommendation, differences: Sequence[Difference]) -> Iterator
             yield {"text": text}
 
 
-def _orders(item: Item, created: tuple[Json, ...], seed: str, *, trial: bool) -> Iterator[Choice]:
+def _orders(item: Item, orders: Sequence[_Order], seed: str, *, trial: bool) -> Iterator[Choice]:
     """Yield the orders of a recommendation: one choice, or one for each where they are alternatives.
 
-    For a client of the 3.0 ballot alternatives are one choice, with how many of them may be taken.
+    For a client of the 3.0 ballot alternatives are one choice, with how many of them may be taken. What the plan has
+    chosen beforehand (precheckBehavior, GR-05) is the recommended one; of several orders in one choice all must be.
     """
     title = item.said.title
+    created = tuple(order.resource for order in orders)
+    recommended = all(order.prechecked for order in orders) or None
     behaviour = str(item.action.values.get("selectionBehavior", "all"))
     selection = None if behaviour in _JOINED else SELECTION.get(behaviour)
     if selection is None:
-        yield Choice(seed, title, created, unit=behaviour == _UNIT and len(created) > 1)
+        yield Choice(seed, title, created, recommended=recommended, unit=behaviour == _UNIT and len(created) > 1)
         return
     exclusive = selection == "at-most-one" and len(created) > 1
     if trial and len(created) > 1:
-        yield Choice(seed, title, created, selection=selection, alternative=exclusive)
+        yield Choice(seed, title, created, recommended=recommended, selection=selection, alternative=exclusive)
         return
-    for number, resource in enumerate(created, start=1):
-        yield Choice(f"{seed}|{number}", title, (resource,), alternative=exclusive)
+    for number, (resource, prechecked) in enumerate(orders, start=1):
+        another = exclusive and any(order.prechecked for order in orders[: number - 1])
+        recommended = (prechecked and not another) or None
+        yield Choice(f"{seed}|{number}", title, (resource,), recommended=recommended, alternative=exclusive)
 
 
-def _resources(action: AppliedAction) -> Iterator[Json]:
-    """Yield the requests realised by an action and the applicable ones below it."""
+def _ordered(action: AppliedAction, above: bool = False) -> Iterator[_Order]:
+    """Yield the requests realised by an action and the applicable ones below it; `above`: its group is prechecked."""
+    stated = action.values.get("precheckBehavior")
+    prechecked = stated == "yes" or (above and stated is None)
     if action.resource is not None:
-        yield action.resource
+        yield _Order(action.resource, prechecked)
     for child in action.children:
         if child.outcome.verdict is APPLICABLE:
-            yield from _resources(child)
+            yield from _ordered(child, prechecked)

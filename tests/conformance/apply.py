@@ -61,7 +61,10 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "GR-02": ("R4", "All five behaviours copied"),
     "GR-03": ("R5", "Defaults where absent"),
     "GR-04": ("R4, ours", "A clinician's selection is held to selectionBehavior"),
-    "GR-05": ("R4, ours", "requiredBehavior, precheckBehavior"),
+    "GR-05": (
+        "R4, ours",
+        "requiredBehavior, precheckBehavior: copied, held to in a selection, a recommended suggestion on a card",
+    ),
     "GR-06": ("R4", "cardinalityBehavior, groupingBehavior"),
     "GR-07": ("R4, R5", "relatedAction with its ids; none left dangling"),
     "GR-08": ("R4", "Prefix, textEquivalent, code, documentation, priority, type, reason, participant"),

@@ -491,6 +491,35 @@ def test_c15_alternatives_for_clients_of_three(behaviour: str, selection: str) -
     assert alternatives(behaviour, trial=True) == [(2, selection)]
 
 
+@pytest.mark.parametrize(
+    ("group", "first", "behaviour", "flags"),
+    [
+        (None, None, "any", [None, None]),
+        (None, "yes", "any", [True, None]),
+        ("yes", None, "any", [True, True]),
+        ("yes", "no", "any", [None, True]),
+        ("yes", None, "all", [True]),
+        (None, "yes", "all", [None]),
+        ("yes", None, "exactly-one", [True, None]),
+    ],
+)
+def test_gr_05_what_the_plan_chose_beforehand_is_recommended(
+    group: str | None, first: str | None, behaviour: str, flags: list[bool | None]
+) -> None:
+    """GR-05: precheckBehavior of an action or of the group above it, for all orders of a suggestion."""
+    stated = [{"precheckBehavior": first} if first else {}, {}]
+    children = tuple(
+        AppliedAction(
+            name, "PlanDefinition.action[0]", {}, own, b.YES, resource=ORDER | {"id": name, "code": {"text": name}}
+        )
+        for name, own in zip(("ct", "mr"), stated, strict=True)
+    )
+    own = {"precheckBehavior": group} if group else {}
+    applied = b.leaf(b.rule("1", selectionBehavior=behaviour, **own), b.YES, children=children)
+    (card,) = b.cards_from(chosen([applied], PROJECTION), PROJECTION)
+    assert [suggestion.is_recommended for suggestion in card.suggestions or ()] == flags
+
+
 @pytest.mark.parametrize("trial", [False, True])
 def test_orders_that_belong_together_stay_one_suggestion(*, trial: bool) -> None:
     """What must be ordered together is one suggestion for every client, without a member that 2.0 does not know."""
