@@ -49,12 +49,13 @@ def apply_plan(session: Session, plan: Json) -> Applied:
 def _apply_laid(session: Session, plan: Json, laid: Layout) -> Applied:
     around, session.issues = session.issues, []
     session.open_plans.append(laid.canonical)
-    made = goals.goals(session, plan) if "goal" in plan else ()
-    actions = apply_actions(session, plan, laid.actions, first_only=laid.first_only)
-    applied = Applied(plan, session.subject, session.now, actions, made, (), tuple(session.issues), session.given)
-    session.open_plans.pop()
-    session.issues = around
-    return applied
+    try:
+        made = goals.goals(session, plan) if "goal" in plan else ()
+        actions = apply_actions(session, plan, laid.actions, first_only=laid.first_only)
+        return Applied(plan, session.subject, session.now, actions, made, (), tuple(session.issues), session.given)
+    finally:  # an error must not leave the plan open to the next one of the session
+        session.open_plans.pop()
+        session.issues = around
 
 
 def apply_actions(

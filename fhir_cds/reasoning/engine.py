@@ -23,7 +23,6 @@ from fhir_cds.terminology import local
 
 CodeSets = Mapping[str, frozenset[tuple[str, str]]]
 _DIGITS: Final = re.compile(r"(\d+)")
-"""How the system of an identifier `source:number` ends."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,3 +105,19 @@ def test_plans_that_the_caller_leaves_out_are_not_applied() -> None:
     assert by_id(without)["x"].nested is None
     assert without.issues == ()
     assert by_id(run(outer, inner))["x"].nested is not None
+
+
+def test_a_fault_leaves_no_plan_open() -> None:
+    """A session can be used on after a fault in one plan: another plan may name it, and has issues of its own."""
+
+    def fault(_: object) -> bool:
+        raise ZeroDivisionError
+
+    inner = plan(action("a", when("Fault")), key="inner")
+    made = engine(inner, defines={"Fault": Define(fault)})
+    session = begin(made, FakeRecord(), NOW)
+    issues = session.issues
+    with pytest.raises(ZeroDivisionError):
+        apply_in(session, inner)
+    assert session.open_plans == []
+    assert session.issues is issues
